@@ -1,0 +1,69 @@
+# Everything that is done with this repository starts here; `make` alone lists it.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+COVERAGE_FLOOR ?= 95
+LOCK_ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input --require-virtualenv
+LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
+# What runs in a locked worker, which can't write its coverage data: measured where tests call it directly, and counted apart.
+LOCKED := registry/flavors/*,registry/host/forkserver.py,registry/host/lock.py,registry/host/worker.py
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help serve demo test coverage check fmt lock clean
+
+help:  ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+serve: .venv/server.done  ## Set up what is missing and start the server on 127.0.0.1:8000
+	@exec $(BIN)/modelyard serve
+
+demo: .venv/server.done  ## Publish two versions of a real model, predict, point an alias, roll back
+	@exec $(BIN)/python examples/demo.py
+
+test: .venv/dev.done  ## Run the tests (PYTEST_ARGS="-k alias -n 2" for a part of them)
+	@$(BIN)/python -m pytest $(if $(PYTEST_ARGS),$(PYTEST_ARGS),--cov --cov-report=)
+	@$(if $(PYTEST_ARGS),:,$(MAKE) --no-print-directory coverage)
+
+coverage: .venv/dev.done  ## Show what the last whole run of the tests covered, and fail below COVERAGE_FLOOR
+	@echo "Run in locked workers, counted apart:"
+	@$(BIN)/coverage report --include='$(LOCKED)' --skip-empty
+	@echo "All else:"
+	@$(BIN)/coverage report --omit='$(LOCKED)' --fail-under=$(COVERAGE_FLOOR)
+
+check: .venv/dev.done  ## Lint, formatting, types, and which module may import which
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
+
+fmt: .venv/dev.done  ## Format the code and mend what ruff can mend by itself
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+lock: .venv/dev.done  ## Lock the dependencies anew (LOCK_ARGS=--upgrade for newer versions)
+	@$(LOCK) $(LOCK_ARGS) requirements/server.in --output-file requirements.lock
+	@$(LOCK) $(LOCK_ARGS) requirements/dev.in --output-file requirements/dev.lock
+
+clean:  ## Remove what was made here, but for instance/, which holds your models
+	@rm -rf .venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	@find . -name __pycache__ -type d -not -path './instance/*' -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Modelyard needs Python 3.11 or newer and '$(PYTHON)' is not; try: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+
+.venv/server.done: .venv/bin/python requirements.lock pyproject.toml
+	@echo "Installing the server's packages into .venv ..."
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev.done: .venv/server.done requirements/dev.lock
+	@echo "Installing the development tools into .venv ..."
+	@$(PIP) install --require-hashes -r requirements/dev.lock
+	@touch $@

@@ -1,0 +1,22 @@
+"""What holds for every test: its folder says what kind it is.
+
+`pytest -m unit` and the like work without a mark in any file, and a test outside the known folders is refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent
+KINDS = frozenset({"unit", "integration", "conformance", "e2e"})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the name of the folder below `tests/` that it lies in."""
+    for item in items:
+        kind = item.path.relative_to(ROOT).parts[1]
+        if kind not in KINDS:
+            raise pytest.UsageError(f"{item.nodeid}: tests lie in one of {', '.join(sorted(KINDS))}, below tests/")
+        item.add_marker(kind)

@@ -1,0 +1,107 @@
+"""Who calls: the API key in the Authorization header, its scopes and the models it may see.
+
+A scope is declared where a route is registered, and checked before the body is read. Keys are taken from that header
+alone, never from a query string or cookie, and every failure reads the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar, cast
+
+from flask import Flask, current_app, g, request
+
+from registry import keys
+from registry.api import limits
+from registry.catalog import ApiKey
+from registry.errors import Forbidden, ModelNotFound, Unauthenticated
+from registry.wiring import services
+
+View = TypeVar("View", bound=Callable[..., object])
+
+ANYONE = "anyone"
+BY_CONFIGURATION = "by-configuration"
+_NAME = "required_scope"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The authenticated holder of a key."""
+
+    key: ApiKey
+    scopes: frozenset[str]
+
+    @property
+    def id(self) -> str:
+        """Return the key's public id."""
+        return self.key.id
+
+    def require(self, scope: str) -> None:
+        """Raise Forbidden without `scope`."""
+        if scope not in self.scopes:
+            raise Forbidden(f"This needs a key with the scope {scope!r}; yours has {', '.join(sorted(self.key.scopes)) or 'none'}.")
+
+    def require_sees(self, model: str) -> None:
+        """Raise ModelNotFound, as if it weren't there, for a model outside the key's patterns."""
+        if self.key.models and not keys.may_see(self.key.models, model):
+            raise ModelNotFound(f"There is no model {model!r}.")
+
+
+def needs(scope: str) -> Callable[[View], View]:
+    """Declare what a route needs: a scope, ANYONE, or BY_CONFIGURATION (no key where `public_metrics` is set)."""
+
+    def mark(view: View) -> View:
+        setattr(view, _NAME, scope)
+        return view
+
+    return mark
+
+
+def register(app: Flask) -> None:
+    """Check every request before its view and before its body is read."""
+    app.before_request(_authenticate)
+
+
+def caller() -> Caller:
+    """Return who calls; only where the route needs a scope."""
+    return cast("Caller", g.caller)
+
+
+def required_scope(endpoint: str) -> str:
+    """Return what an endpoint declared. Raises KeyError for one that declared nothing."""
+    scope = getattr(current_app.view_functions[endpoint], _NAME, None)
+    if scope is None:
+        raise KeyError(f"route {endpoint} declares no scope")
+    return str(scope)
+
+
+def _authenticate() -> None:
+    if request.endpoint is None or request.routing_exception is not None:
+        return
+    scope = required_scope(request.endpoint)
+    if scope == ANYONE or (scope == BY_CONFIGURATION and services().config.public_metrics):
+        return
+    found = identify(request.headers.get("Authorization", ""))
+    g.caller = found
+    found.require("read" if scope == BY_CONFIGURATION else scope)
+    name = (request.view_args or {}).get("name")
+    if name is not None:
+        found.require_sees(name)
+
+
+def identify(header: str) -> Caller:
+    """Return the caller whose key stands in the header. Raises Unauthenticated, or RateLimited for an address that keeps failing."""
+    scheme, _, text = header.partition(" ")
+    parsed = keys.parse_key(text.strip()) if scheme.lower() == "bearer" else None
+    key = services().directory.find_key(parsed.id) if parsed is not None else None
+    if key is None or parsed is None or not keys.secret_matches(parsed.secret, key.hash, services().secrets.key_pepper) or not _valid(key):
+        limits.count_failed_authentication(request.remote_addr or "unknown")
+        raise Unauthenticated("Send a valid API key as 'Authorization: Bearer my_…'.")
+    return Caller(key, keys.effective_scopes(key.scopes))
+
+
+def _valid(key: ApiKey) -> bool:
+    now = datetime.now(UTC)
+    return (key.revoked_at is None or key.revoked_at > now) and (key.expires_at is None or key.expires_at > now)

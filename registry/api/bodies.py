@@ -1,0 +1,150 @@
+"""Strict reading of control requests: JSON that means one thing, fields that are known, sizes that are bounded.
+
+The predict and upload routes keep out of this; they read their bodies themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any
+
+import msgspec
+from flask import Request
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from registry.errors import BodyTooLarge, Finding, InvalidRequest, MalformedBody, UnsupportedMediaType
+from registry.naming import parse_selector, require_alias, require_model_name
+
+MAX_CONTROL_BODY_BYTES = 1 << 20
+MAX_IDEMPOTENCY_KEY = 200
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)
+
+
+class StrictRequest(Request):
+    """A request whose JSON is read strictly, whatever the framework would forgive."""
+
+    def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002, FBT001, FBT002 - Flask's signature
+        """Return the JSON body; an empty body is an empty object. Raises MalformedBody, UnsupportedMediaType, BodyTooLarge."""
+        if (self.content_length or 0) > MAX_CONTROL_BODY_BYTES:
+            raise BodyTooLarge(f"At most {MAX_CONTROL_BODY_BYTES} bytes are accepted here.")
+        self.max_content_length = MAX_CONTROL_BODY_BYTES
+        body = self.get_data()
+        if not body:
+            return {}
+        if self.mimetype != "application/json":
+            raise UnsupportedMediaType("Send JSON with 'Content-Type: application/json'.")
+        return strict_json(body)
+
+
+def strict_json(body: bytes) -> Any:
+    """Parse JSON, refusing NaN, infinities, numbers out of range, duplicate names and deep nesting. Raises MalformedBody."""
+    try:
+        value = msgspec.json.decode(body)
+        json.loads(body, object_pairs_hook=_without_doubles)
+    except RecursionError:
+        raise MalformedBody("The JSON is nested too deeply.") from None
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise MalformedBody(f"The body isn't valid JSON: {_own_words(error)}") from None
+    return value
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) < len(pairs):
+        raise DoubleName("a name stands twice in one object")
+    return names
+
+
+class DoubleName(ValueError):
+    """A name stands twice in one JSON object."""
+
+
+def _own_words(error: Exception) -> str:
+    """Return the parser's finding without the input that it may quote."""
+    text = str(error)
+    return text.split(" - at ", maxsplit=1)[0] if len(text) < 120 else "it can't be parsed"  # noqa: PLR2004 - a bound on foreign text
+
+
+class Strict(BaseModel):
+    """A body or query whose unknown fields are refused by name."""
+
+    model_config = ConfigDict(extra="forbid", strict=False)
+
+
+class ModelPath(BaseModel):
+    """Path of a model."""
+
+    name: str
+
+
+class SelectorPath(ModelPath):
+    """Path of a version, by number or alias."""
+
+    selector: str
+
+
+class AliasPath(ModelPath):
+    """Path of an alias."""
+
+    alias: str
+
+
+class KeyPath(BaseModel):
+    """Path of an API key."""
+
+    key_id: str
+
+
+class Listing(Strict):
+    """Paging of every list."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    cursor: str | None = None
+
+
+def _require_text_size(tags: dict[str, str]) -> dict[str, str]:
+    if any(len(name) > 256 or len(value) > 4096 for name, value in tags.items()):  # noqa: PLR2004 - said in the message
+        raise ValueError("a tag has at most 256 characters in its name and 4096 in its value")
+    return tags
+
+
+Tags = Annotated[dict[str, str], Field(max_length=100), AfterValidator(_require_text_size)]
+Metrics = Annotated[dict[str, Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=1000)]
+Description = Annotated[str, Field(max_length=20_000)]
+Reason = Annotated[str, Field(max_length=2000)]
+
+
+def read_names(name: str, selector: str | None = None, alias: str | None = None) -> int | str:
+    """Check what stands in a path and return the parsed selector (0 where there is none). Raises InvalidName."""
+    require_model_name(name)
+    if alias is not None:
+        require_alias(alias)
+    return parse_selector(selector) if selector is not None else 0
+
+
+def read_tag(text: str | None) -> tuple[str, str] | None:
+    """Return the name and value of `?tag=k:v`. Raises InvalidRequest."""
+    if text is None:
+        return None
+    name, colon, value = text.partition(":")
+    if not colon or not name:
+        raise InvalidRequest("tag must be name:value.", findings=[Finding("must be name:value", "#/tag")])
+    return name, value
+
+
+def read_idempotency_key(text: str | None) -> str | None:
+    """Return the Idempotency-Key header. Raises InvalidRequest."""
+    if text is not None and _IDEMPOTENCY_KEY.fullmatch(text) is None:
+        raise InvalidRequest(f"Idempotency-Key must have 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters.")
+    return text
+
+
+def read_etag(text: str | None) -> str | None:
+    """Return the etag of an If-Match header without its quotes, or `*`. Raises InvalidRequest for lists and weak etags."""
+    if text is None or text == "*":
+        return text
+    match = re.fullmatch(r'"([\x21\x23-\x7e]*)"', text, re.ASCII)
+    if match is None:
+        raise InvalidRequest('If-Match must be one strong entity tag in quotes, such as "17", or *.')
+    return match[1]

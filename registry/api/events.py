@@ -1,0 +1,35 @@
+"""The audit trail: who did what, when, from where to where, and why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flask import Response
+from flask_openapi3 import APIBlueprint
+
+from registry import catalog
+from registry.api import representations
+from registry.api.auth import needs
+from registry.api.bodies import Listing
+from registry.api.versions import aware
+
+blueprint = APIBlueprint("events", __name__)
+
+
+class EventQuery(Listing):
+    """Filters of the audit trail."""
+
+    model: str | None = None
+    actor: str | None = None
+    kind: str | None = None
+    since: datetime | None = None
+
+
+@blueprint.get("/events")
+@needs("admin")
+def list_events(query: EventQuery) -> Response:
+    """List events, newest first."""
+    page = catalog.list_events(
+        model=query.model, actor=query.actor, kind=query.kind, since=aware(query.since) if query.since else None, limit=query.limit, cursor=query.cursor
+    )
+    return representations.page_response(page, representations.event)

@@ -1,0 +1,134 @@
+"""Health, metrics and the OpenAPI document: what machines ask about the service itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import redis
+from flask import Flask, Response, current_app
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import REGISTRY, CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from registry import catalog
+from registry.api.auth import ANYONE, BY_CONFIGURATION, needs
+from registry.api.representations import json_response
+from registry.errors import ModelyardError
+from registry.extensions import reading
+from registry.wiring import Services, services
+
+UP, DEGRADED, DOWN = "up", "degraded", "down"
+
+
+def register(app: Flask) -> None:
+    """Add the routes."""
+    app.add_url_rule("/health/live", "live", live)
+    app.add_url_rule("/health/ready", "ready", ready)
+    app.add_url_rule("/metrics", "metrics", metrics)
+    app.add_url_rule("/openapi.json", "openapi", openapi)
+
+
+@needs(ANYONE)
+def live() -> Response:
+    """Answer as long as the process can."""
+    return json_response({"status": UP})
+
+
+@needs(ANYONE)
+def ready() -> Response:
+    """Tell what is up, degraded or down; 503 only when nothing useful can be answered."""
+    built = services()
+    report = _report(built)
+    parts = {
+        "database": _check(_ask_database, DOWN),
+        "redis": _check(built.announcements.ping, DEGRADED),
+        "cache": _check(built.predictions.ping, DEGRADED) if built.predictions else UP,
+        "workers": UP if report is not None and report["ready"] else DOWN,
+        "sandbox": _sandbox(report),
+    }
+    status = _overall(parts, built)
+    return json_response({"status": status, "parts": parts, "walls": report["walls"] if report else None}, 503 if status == DOWN else 200)
+
+
+@needs(BY_CONFIGURATION)
+def metrics() -> Response:
+    """Return the metrics of all web processes of this host and of its host process, for Prometheus."""
+    folder = services().instance.metrics
+    gathered = CollectorRegistry() if folder.is_dir() else REGISTRY
+    if folder.is_dir():
+        MultiProcessCollector(gathered, path=str(folder))  # type: ignore[no-untyped-call]
+    text = generate_latest(gathered)
+    own = CollectorRegistry()
+    own.register(HostCollector(_report(services())))
+    return Response(text + generate_latest(own), content_type=CONTENT_TYPE_LATEST)
+
+
+@needs(BY_CONFIGURATION)
+def openapi() -> Response:
+    """Return the OpenAPI document of the control routes."""
+    return json_response(msgspec.to_builtins(current_app.api_doc))  # type: ignore[attr-defined]
+
+
+class HostCollector:
+    """The host process's figures, asked for at scrape time."""
+
+    def __init__(self, report: dict[str, Any] | None) -> None:
+        """Collect from one report."""
+        self._report = report
+
+    def collect(self) -> list[Any]:
+        """Return the metric families."""
+        up = GaugeMetricFamily("modelyard_host_up", "Whether the host process answers.", value=float(self._report is not None))
+        if self._report is None:
+            return [up]
+        events = CounterMetricFamily("modelyard_host_events", "Loads, evictions, unloads, kills of workers.", labels=["kind"])
+        for kind, count in self._report["counts"].items():
+            events.add_metric([kind], count)
+        memory = GaugeMetricFamily("modelyard_worker_bytes", "Private memory of a loaded version.", labels=["model", "version"])
+        for row in self._report["loaded"]:
+            memory.add_metric([row["model"], str(row["version"])], row["bytes"])
+        budget = GaugeMetricFamily("modelyard_memory_budget_bytes", "Memory that all workers may have.", value=self._report["budget_bytes"])
+        restarts = CounterMetricFamily("modelyard_restarts", "Restarts of the host's processes.", labels=["process"])
+        for name, child in self._report["host"].items():
+            restarts.add_metric([name], child["restarts"])
+        return [up, events, memory, budget, restarts]
+
+
+def _report(built: Services) -> dict[str, Any] | None:
+    try:
+        return built.workers.report()
+    except ModelyardError:
+        return None
+
+
+def _check(ask: Callable[[], object], otherwise: str) -> str:
+    try:
+        ask()
+    except (ModelyardError, redis.RedisError, OSError):
+        return otherwise
+    return UP
+
+
+def _ask_database() -> None:
+    with reading():
+        catalog.generation()
+
+
+def _sandbox(report: dict[str, Any] | None) -> str:
+    if report is None or not report["ready"]:
+        return DOWN
+    walls = report["walls"]
+    if walls is None:
+        return DEGRADED
+    if not walls.get("seccomp"):
+        return DOWN
+    return UP if walls.get("landlock") else DEGRADED
+
+
+def _overall(parts: dict[str, str], built: Services) -> str:
+    stale = built.directory.stale_seconds > built.config.stale_ok_seconds
+    if parts["workers"] == DOWN or parts["sandbox"] == DOWN or (parts["database"] == DOWN and stale):
+        return DOWN
+    return UP if all(part == UP for part in parts.values()) else DEGRADED

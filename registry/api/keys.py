@@ -1,0 +1,171 @@
+"""API keys: make, list, change, rotate, revoke; and `GET /me`. A key's text is shown once, when it is made."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from flask import Response
+from flask_openapi3 import APIBlueprint
+from pydantic import AfterValidator, Field
+
+from registry import catalog, keys
+from registry.api import limits, representations
+from registry.api.auth import Caller, caller, needs
+from registry.api.bodies import KeyPath, Listing, Strict
+from registry.api.versions import aware
+from registry.catalog import UNCHANGED
+from registry.errors import Forbidden, InvalidRequest, ModelyardError
+from registry.naming import require_model_pattern
+from registry.wiring import services
+
+blueprint = APIBlueprint("keys", __name__)
+
+LONGEST_OVERLAP_SECONDS = 30 * 86_400
+
+
+def _limit(text: str) -> str:
+    try:
+        limits.parse_limits((text,))
+    except ValueError:
+        raise ValueError(f"{text!r} isn't a limit such as 600/minute") from None
+    return text
+
+
+def _pattern(text: str) -> str:
+    try:
+        require_model_pattern(text)
+    except ModelyardError as error:
+        raise ValueError(error.detail) from None
+    return text
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Scopes = Annotated[list[Literal["read", "predict", "publish", "admin"]], Field(min_length=1, max_length=4)]
+Patterns = Annotated[list[Annotated[str, AfterValidator(_pattern)]], Field(max_length=100)]
+Limits = Annotated[list[Annotated[str, Field(max_length=100), AfterValidator(_limit)]], Field(max_length=10)]
+
+
+class NewKey(Strict):
+    """A key to be made."""
+
+    name: Name
+    scopes: Scopes
+    models: Patterns = Field(default_factory=list)
+    limits: Limits = Field(default_factory=list)
+    expires_at: datetime | None = None
+
+
+class KeyChange(Strict):
+    """What may change of a key."""
+
+    name: Name | None = None
+    scopes: Scopes | None = None
+    models: Patterns | None = None
+    limits: Limits | None = None
+    expires_at: datetime | None = None
+
+
+class Rotation(Strict):
+    """How long the old key goes on beside the new one."""
+
+    overlap_seconds: Annotated[int, Field(ge=0, le=LONGEST_OVERLAP_SECONDS)] = 0
+
+
+@blueprint.post("/keys")
+@needs("admin")
+def make_key(body: NewKey) -> Response:
+    """Make a key; the answer is the only place where it ever stands."""
+    _require_within(caller(), body.models)
+    text, parsed = keys.make_key()
+    with services().change(caller().id):
+        made = catalog.add_key(
+            id=parsed.id, name=body.name, hash=keys.hash_secret(parsed.secret, services().secrets.key_pepper), scopes=tuple(dict.fromkeys(body.scopes)),
+            models=tuple(body.models), limits=tuple(body.limits or services().config.default_limits), expires_at=_future(body.expires_at),
+        )  # fmt: skip
+    return representations.json_response({**representations.key(made), "key": text}, 201, {"Location": f"/keys/{made.id}"})
+
+
+@blueprint.get("/keys")
+@needs("admin")
+def list_keys(query: Listing) -> Response:
+    """List keys, newest first; never their secrets."""
+    return representations.page_response(catalog.list_keys(limit=query.limit, cursor=query.cursor), representations.key)
+
+
+@blueprint.get("/keys/<key_id>")
+@needs("admin")
+def get_key(path: KeyPath) -> Response:
+    """Show a key."""
+    return representations.json_response(representations.key(catalog.get_key(path.key_id)))
+
+
+@blueprint.patch("/keys/<key_id>")
+@needs("admin")
+def change_key(path: KeyPath, body: KeyChange) -> Response:
+    """Change what a key may do; seen at once on this host, within a second elsewhere."""
+    changes: dict[str, Any] = body.model_dump(exclude_unset=True)
+    if not changes or any(value is None for name, value in changes.items() if name != "expires_at"):
+        raise InvalidRequest("Name at least one field to change; only expires_at may be null.")
+    for name in ("scopes", "models", "limits"):
+        if name in changes:
+            changes[name] = tuple(changes[name])
+    _require_may_touch(path.key_id)
+    if "models" in changes:
+        _require_within(caller(), list(changes["models"]))
+    expires_at = _future(changes.pop("expires_at")) if "expires_at" in changes else UNCHANGED
+    with services().change(caller().id):
+        changed = catalog.change_key(path.key_id, **changes, expires_at=expires_at)
+    return representations.json_response(representations.key(changed))
+
+
+@blueprint.delete("/keys/<key_id>")
+@needs("admin")
+def revoke_key(path: KeyPath) -> Response:
+    """Revoke a key: at once on this host, within a second elsewhere."""
+    _require_may_touch(path.key_id)
+    with services().change(caller().id):
+        revoked = catalog.revoke_key(path.key_id)
+    return representations.json_response(representations.key(revoked))
+
+
+@blueprint.post("/keys/<key_id>/rotate")
+@needs("admin")
+def rotate_key(path: KeyPath, body: Rotation) -> Response:
+    """Make a new key with the same grants; the old one ends after the overlap."""
+    _require_may_touch(path.key_id)
+    text, parsed = keys.make_key()
+    with services().change(caller().id):
+        made = catalog.rotate_key(
+            path.key_id, parsed.id, keys.hash_secret(parsed.secret, services().secrets.key_pepper), body.overlap_seconds
+        )
+    return representations.json_response({**representations.key(made), "key": text}, 201, {"Location": f"/keys/{made.id}"})
+
+
+@blueprint.get("/me")
+@needs("read")
+def show_me() -> Response:
+    """Show the caller's own key, its limits and what is left of them."""
+    shown = representations.key(caller().key)
+    shown["limits_left"] = limits.standings(caller().id, caller().key.limits)
+    return representations.json_response(shown)
+
+
+def _require_may_touch(key_id: str) -> None:
+    """Refuse a key bound to some models that would change, rotate or revoke one that may do more. Raises Forbidden."""
+    if caller().key.models:
+        _require_within(caller(), list(catalog.get_key(key_id).models))
+
+
+def _require_within(who: Caller, patterns: list[str]) -> None:
+    """Refuse to mint more than `who` has: with model patterns of its own, it may hand out only those. Raises Forbidden."""
+    if who.key.models and (not patterns or not set(patterns) <= set(who.key.models)):
+        raise Forbidden("Your key is bound to models, so a key that it makes must name some of the same patterns.")
+
+
+def _future(at: datetime | None) -> datetime | None:
+    if at is None:
+        return None
+    if aware(at) <= datetime.now(UTC):
+        raise InvalidRequest("expires_at must lie in the future.")
+    return aware(at)

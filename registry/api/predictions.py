@@ -1,0 +1,126 @@
+"""The predict routes: one body in, one prediction out.
+
+Kept out of the control routes' validation, because a predict request must cost little. The limit is counted before
+the body is read, and what computes is bounded, however many threads wait for bodies.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import msgspec
+import numpy as np
+from flask import Flask, Response, g, request
+
+from registry import observability
+from registry.api import limits
+from registry.api.auth import caller, needs
+from registry.api.bodies import read_names
+from registry.errors import BodyTooLarge, MalformedBody, ModelyardError, NotAcceptable
+from registry.flows.predict import Payload, Prediction, predict
+from registry.frames import Outputs
+from registry.naming import PRODUCTION
+from registry.wiring import services
+
+NPY = "application/x-npy"
+DEFAULT_METHOD = "predict"
+UNCACHED_DIRECTIVES = ("no-cache", "no-store")
+
+_encode = msgspec.json.Encoder().encode
+
+
+def register(app: Flask) -> None:
+    """Add the predict routes."""
+    app.add_url_rule("/models/<name>/<selector>", "predict", predict_version, methods=["POST"])
+    app.add_url_rule("/models/<name>", "predict_production", predict_production, methods=["POST"])
+
+
+@needs("predict")
+def predict_version(name: str, selector: str) -> Response:
+    """Answer a prediction by a version or alias."""
+    return _predict(name, read_names(name, selector))
+
+
+@needs("predict")
+def predict_production(name: str) -> Response:
+    """Answer a prediction by the alias `production`."""
+    read_names(name)
+    return _predict(name, PRODUCTION)
+
+
+def _predict(name: str, selector: int | str) -> Response:
+    standing = limits.count_prediction(caller().id, caller().key.limits)
+    g.standing = standing
+    built = services()
+    control = request.headers.get("Cache-Control", "")
+    payload = Payload(
+        read_body(built.config.max_body_bytes),
+        request.headers.get("Content-Type", ""),
+        method=request.args.get("method", DEFAULT_METHOD),
+        look_up=not any(directive in control for directive in UNCACHED_DIRECTIVES),
+        fill="no-store" not in control,
+    )
+    g.model = name
+    try:
+        prediction = predict(
+            name, selector, payload, directory=built.directory, workers=built.workers, predictions=built.predictions,
+            computing=built.computing, max_rows=built.config.max_rows,
+        )  # fmt: skip
+    except ModelyardError as error:
+        observability.PREDICTIONS.labels("", "", error.slug).inc()
+        raise
+    g.prediction = prediction
+    return _respond(prediction)
+
+
+def read_body(max_bytes: int) -> bytes:
+    """Read the whole body. Raises BodyTooLarge, MalformedBody for fewer bytes than announced."""
+    announced = request.content_length
+    if announced is not None and announced > max_bytes:
+        raise BodyTooLarge(f"A predict request may have {max_bytes} bytes; this one announces {announced}.")
+    body: bytes = request.environ["wsgi.input"].read(max_bytes + 1 if announced is None else announced)
+    if len(body) > max_bytes:
+        raise BodyTooLarge(f"A predict request may have {max_bytes} bytes.")
+    if announced is not None and len(body) < announced:
+        raise MalformedBody("The body ended before as many bytes came as Content-Length announced.")
+    return body
+
+
+def _respond(prediction: Prediction) -> Response:
+    version = prediction.version
+    if NPY in request.headers.get("Accept", ""):
+        response = Response(_npy(prediction.outputs), mimetype=NPY)
+    else:
+        response = Response(_encode(_as_json(prediction)), mimetype="application/json")
+    headers = response.headers
+    headers["X-Cache"] = prediction.cache
+    headers["X-Model-Version"] = str(version.number)
+    headers["Server-Timing"] = ", ".join(f"{name};dur={1000 * seconds:.3f}" for name, seconds in prediction.timings)
+    return response
+
+
+def _as_json(prediction: Prediction) -> dict[str, Any]:
+    version = prediction.version
+    answer: dict[str, Any] = {
+        "prediction": prediction.outputs.to_plain(),
+        "model": version.model,
+        "version": version.number,
+        "method": prediction.method,
+        "runtime": version.runtime,
+        "cached": prediction.cache == "hit",
+        "request_id": g.request_id,
+    }
+    classes = version.signature.classes(prediction.method)
+    if classes is not None:
+        answer["classes"] = classes
+    return answer
+
+
+def _npy(outputs: Outputs) -> bytes:
+    part = outputs.parts[0]
+    if outputs.multi or not isinstance(part, np.ndarray):
+        raise NotAcceptable("These outputs aren't one numeric array; ask for application/json.")
+    buffer = io.BytesIO()
+    np.save(buffer, part, allow_pickle=False)
+    return buffer.getvalue()

@@ -1,0 +1,167 @@
+"""Every error as RFC 9457 `application/problem+json`: one table maps class to status, one function writes the body.
+
+No exception text of a library, a driver or a model ever reaches a body; it goes to the log under the same request id.
+"""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from flask import Flask, Response, g, request
+from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from registry import errors, observability
+from registry.extensions import DATABASE_AWAY, database_away, roll_back_session
+
+TYPE_PREFIX = "https://modelyard.dev/problems/"
+MAX_FINDINGS = 20
+
+STATUS: dict[type[errors.ModelyardError], int] = {
+    errors.ModelyardError: 500,
+    errors.InvalidName: 400,
+    errors.MalformedBody: 400,
+    errors.UnsupportedMediaType: 415,
+    errors.NotAcceptable: 406,
+    errors.InvalidRequest: 422,
+    errors.BodyTooLarge: 413,
+    errors.MethodNotAllowed: 405,
+    errors.SignatureMismatch: 422,
+    errors.TooManyRows: 413,
+    errors.MethodNotAvailable: 422,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.RateLimited: 429,
+    errors.NotFound: 404,
+    errors.PageNotFound: 404,
+    errors.ModelNotFound: 404,
+    errors.VersionNotFound: 404,
+    errors.AliasNotFound: 404,
+    errors.KeyNotFound: 404,
+    errors.VersionDeleted: 410,
+    errors.VersionInUse: 409,
+    errors.AliasMoved: 412,
+    errors.NothingToRollBackTo: 409,
+    errors.RollbackTargetDeleted: 409,
+    errors.TargetNotServable: 409,
+    errors.ArtifactRefused: 422,
+    errors.UnsafeArtifact: 422,
+    errors.NotAModel: 422,
+    errors.ChecksumMismatch: 422,
+    errors.UnknownFormat: 415,
+    errors.ArtifactTooLarge: 413,
+    errors.UploadIncomplete: 400,
+    errors.UploadTimeout: 408,
+    errors.TooManyUploads: 429,
+    errors.NoUploadSlot: 503,
+    errors.NoRoom: 507,
+    errors.IdempotencyKeyReused: 422,
+    errors.PredictionFailed: 500,
+    errors.PredictionTimeout: 504,
+    errors.ModelUnloadable: 500,
+    errors.Unavailable: 503,
+    errors.RegistryUnavailable: 503,
+    errors.SandboxUnavailable: 503,
+    errors.VersionBusy: 503,
+    errors.VersionStarting: 503,
+    errors.VersionResting: 503,
+    errors.TooLargeForBudget: 503,
+}
+
+DEFAULT_RETRY_SECONDS = 1
+
+
+def register(app: Flask) -> None:
+    """Handle every exception of `app`. On the app, since blueprints don't see routing errors."""
+    app.register_error_handler(errors.ModelyardError, answer)
+    app.register_error_handler(HTTPException, _answer_http)
+    app.register_error_handler(Exception, _answer_unknown)
+    for away in DATABASE_AWAY:
+        app.register_error_handler(away, _answer_away)
+
+
+def answer(error: errors.ModelyardError) -> Response:
+    """Return the problem response of a domain error, and log what callers may not read."""
+    status = STATUS[type(error)]
+    g.problem = error.slug
+    if error.log_detail is not None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        observability.log.warning("problem", problem=error.slug, detail=error.detail, cause=error.log_detail, request_id=g.request_id)
+    response = problem_response(status, error.slug, error.title, error.detail, error.findings, error.members)
+    seconds = error.retry_after_seconds
+    if seconds is None and status in {429, 503}:
+        seconds = DEFAULT_RETRY_SECONDS
+    if seconds is not None:
+        response.headers["Retry-After"] = str(max(1, math.ceil(seconds)))
+    if isinstance(error, errors.Unauthenticated):
+        response.headers["WWW-Authenticate"] = 'Bearer realm="modelyard"'
+    if isinstance(error, errors.UploadTimeout | errors.UploadIncomplete | errors.NoUploadSlot | errors.TooManyUploads):
+        response.headers["Connection"] = "close"
+    return response
+
+
+def problem_response(
+    status: int, slug: str, title: str, detail: str, findings: tuple[errors.Finding, ...] = (), members: dict[str, Any] | None = None
+) -> Response:
+    """Write one problem."""
+    body: dict[str, Any] = {
+        "type": TYPE_PREFIX + slug,
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": request.path,
+        "request_id": g.request_id,
+        **(members or {}),
+    }
+    if findings:
+        body["errors"] = [finding.as_dict() for finding in findings[:MAX_FINDINGS]]
+    return Response(msgspec.json.encode(body), status, mimetype="application/problem+json")
+
+
+def refuse_invalid(error: ValidationError) -> None:
+    """Turn pydantic's findings into ours, with JSON pointers and without echoing the input. Always raises InvalidRequest."""
+    findings = [errors.Finding(_sentence(found), "#/" + "/".join(_escape(part) for part in found["loc"])) for found in error.errors()]
+    raise errors.InvalidRequest("Some values aren't valid; see errors.", findings=findings) from None
+
+
+def _sentence(found: Any) -> str:
+    if found["type"] == "extra_forbidden":
+        return f"unknown field {found['loc'][-1]!r}"
+    return str(found["msg"]).removeprefix("Value error, ")
+
+
+def _escape(part: int | str) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")
+
+
+def _answer_http(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status == HTTPStatus.NOT_FOUND:
+        return answer(errors.PageNotFound(f"Nothing is served at {request.path!r}."))
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        response = answer(errors.MethodNotAllowed(f"Allowed here: {allowed}."))
+        response.headers["Allow"] = allowed
+        return response
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return answer(errors.BodyTooLarge())
+    if error.response is not None and status < HTTPStatus.BAD_REQUEST:
+        return error.response  # type: ignore[return-value]
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return answer(errors.MalformedBody(error.name))
+    return answer(errors.ModelyardError())
+
+
+def _answer_away(error: Exception) -> Response:
+    roll_back_session()
+    return answer(database_away(error))
+
+
+def _answer_unknown(error: Exception) -> Response:
+    roll_back_session()
+    observability.log.error("unexpected error", request_id=g.get("request_id"), exc_info=error)
+    g.problem = errors.ModelyardError.slug
+    root = errors.ModelyardError
+    return problem_response(500, root.slug, root.title, "The error is in the log under this request id.")

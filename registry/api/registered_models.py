@@ -1,0 +1,73 @@
+"""Models: list, read, change, delete. A model is made by its first version."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from flask import Response
+from flask_openapi3 import APIBlueprint
+from pydantic import Field
+
+from registry import catalog
+from registry.api import representations
+from registry.api.auth import caller, needs
+from registry.api.bodies import Description, Listing, ModelPath, Strict, Tags, read_names, read_tag
+from registry.errors import InvalidRequest
+from registry.wiring import services
+
+blueprint = APIBlueprint("models", __name__)
+
+
+class ModelQuery(Listing):
+    """Filters and order of the listing of models."""
+
+    search: Annotated[str, Field(max_length=200)] | None = None
+    tag: str | None = None
+    order: Literal["name", "-name", "created_at", "-created_at"] = "name"
+
+
+class ModelChange(Strict):
+    """What may change of a model."""
+
+    description: Description | None = None
+    tags: Tags | None = None
+
+
+@blueprint.get("/models")
+@needs("read")
+def list_models(query: ModelQuery) -> Response:
+    """List the models that the key may see."""
+    page = catalog.list_models(
+        search=query.search, tag=read_tag(query.tag), order=query.order, limit=query.limit, cursor=query.cursor, patterns=caller().key.models
+    )
+    return representations.page_response(page, representations.model)
+
+
+@blueprint.get("/models/<name>")
+@needs("read")
+def get_model(path: ModelPath) -> Response:
+    """Show a model and where its aliases point."""
+    read_names(path.name)
+    return representations.json_response(representations.model(catalog.get_model(path.name)))
+
+
+@blueprint.patch("/models/<name>")
+@needs("publish")
+def change_model(path: ModelPath, body: ModelChange) -> Response:
+    """Change a model's description or tags."""
+    read_names(path.name)
+    if body.description is None and body.tags is None:
+        raise InvalidRequest("Name at least one of description and tags.")
+    with services().change(caller().id):
+        changed = catalog.change_model(path.name, description=body.description, tags=body.tags)
+    return representations.json_response(representations.model(changed))
+
+
+@blueprint.delete("/models/<name>")
+@needs("publish")
+def delete_model(path: ModelPath) -> Response:
+    """Hide a model and its versions. It may be made again; its numbers go on."""
+    read_names(path.name)
+    with services().change(caller().id):
+        catalog.delete_model(path.name)
+    return Response(status=204)

@@ -1,0 +1,126 @@
+"""How the catalog's records look in JSON: the shapes of the REST contract, and nothing else.
+
+Pure functions from frozen dataclasses to plain values; they never query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+from flask import Response
+
+from registry.catalog import ApiKey, Event, Model, Move, Page, Version
+from registry.flows.switch import moment
+
+T = TypeVar("T")
+
+
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Write `value` as JSON."""
+    return Response(msgspec.json.encode(value), status, headers, mimetype="application/json")
+
+
+def page_response(page: Page[T], show: Callable[[T], dict[str, Any]]) -> Response:
+    """Write one page of a list."""
+    return json_response({"items": [show(item) for item in page.items], "next_cursor": page.next_cursor})
+
+
+def _moment_or_none(at: datetime | None) -> str | None:
+    return moment(at) if at is not None else None
+
+
+def model(record: Model) -> dict[str, Any]:
+    """Show a model."""
+    return {
+        "name": record.name,
+        "description": record.description,
+        "tags": record.tags,
+        "latest_version": record.latest_version,
+        "version_count": record.version_count,
+        "aliases": record.aliases,
+        "created_at": moment(record.created_at),
+        "created_by": record.created_by,
+        "deleted_at": _moment_or_none(record.deleted_at),
+    }
+
+
+def version(record: Version) -> dict[str, Any]:
+    """Show a version."""
+    return {
+        "model": record.model,
+        "version": record.number,
+        "status": record.status,
+        "flavor": record.flavor,
+        "estimator": record.estimator,
+        "artifact": {"sha256": record.sha256, "size_bytes": record.size_bytes},
+        "signature": record.signature,
+        "methods": list(record.methods),
+        "environment": record.environment,
+        "golden": {"rows": record.golden_rows, "from": record.golden_from} if record.golden_from else None,
+        "deterministic": record.deterministic,
+        "runtime": record.runtime,
+        "accept_skew": record.accept_skew,
+        "batching": record.batching,
+        "cache": record.cache,
+        "pinned": record.pinned,
+        "description": record.description,
+        "tags": record.tags,
+        "metrics": record.metrics,
+        "parameters": record.parameters,
+        "source": record.source,
+        "aliases": list(record.aliases),
+        "load_error": record.load_error,
+        "created_at": moment(record.created_at),
+        "created_by": record.created_by,
+        "deleted_at": _moment_or_none(record.deleted_at),
+    }
+
+
+def move(record: Move) -> dict[str, Any]:
+    """Show one move of an alias."""
+    return {
+        "model": record.model,
+        "alias": record.alias,
+        "kind": record.kind,
+        "from": record.from_version,
+        "to": record.to_version,
+        "at": moment(record.at),
+        "by": record.by,
+        "reason": record.reason,
+    }
+
+
+def key(record: ApiKey) -> dict[str, Any]:
+    """Show an API key: never its secret or hash."""
+    return {
+        "id": record.id,
+        "name": record.name,
+        "scopes": list(record.scopes),
+        "models": list(record.models),
+        "limits": list(record.limits),
+        "created_at": moment(record.created_at),
+        "created_by": record.created_by,
+        "expires_at": _moment_or_none(record.expires_at),
+        "revoked_at": _moment_or_none(record.revoked_at),
+    }
+
+
+def event(record: Event) -> dict[str, Any]:
+    """Show one event of the audit trail."""
+    return {
+        "id": record.id,
+        "at": moment(record.at),
+        "actor": record.actor,
+        "kind": record.kind,
+        "model": record.model,
+        "version": record.version,
+        "alias": record.alias,
+        "key_id": record.key_id,
+        "from": record.from_,
+        "to": record.to,
+        "reason": record.reason,
+        "detail": record.detail,
+    }

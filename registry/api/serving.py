@@ -1,0 +1,89 @@
+"""What is loaded on this host, and loading, unloading and pinning by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response
+from flask_openapi3 import APIBlueprint
+
+from registry import catalog
+from registry.api import representations
+from registry.api.auth import caller, needs
+from registry.api.bodies import SelectorPath, Strict
+from registry.api.versions import find_ready
+from registry.extensions import roll_back_session
+from registry.keys import may_see
+from registry.wiring import services
+
+blueprint = APIBlueprint("serving", __name__)
+
+SHOWN = ("model", "version", "state", "pinned", "bytes", "requests", "calls", "waiting", "idle_seconds")
+
+
+class Nothing(Strict):
+    """A body without fields."""
+
+
+@blueprint.get("/serving")
+@needs("read")
+def show_serving() -> Response:
+    """Show the loaded versions that the key may see, the memory budget and the walls around workers."""
+    report = services().workers.report()
+    loaded = [{name: row[name] for name in SHOWN} | {"processes": 1} for row in report["loaded"] if may_see(caller().key.models, row["model"])]
+    return representations.json_response(
+        {
+            "host": services().host,
+            "budget_bytes": report["budget_bytes"],
+            "used_bytes": report["used_bytes"],
+            "walls": report["walls"],
+            "counts": report["counts"],
+            "loaded": sorted(loaded, key=lambda row: (row["model"], row["version"])),
+        }
+    )
+
+
+@blueprint.post("/models/<name>/<selector>/load")
+@needs("publish")
+def load_version(path: SelectorPath, body: Nothing) -> Response:  # noqa: ARG001 - refuses unknown fields
+    """Load a version now, and try again at once what failed before."""
+    version = find_ready(path)
+    roll_back_session()
+    services().workers.warm_again(version.id)
+    return representations.json_response({"model": version.model, "version": version.number, "loaded": True})
+
+
+@blueprint.post("/models/<name>/<selector>/unload")
+@needs("publish")
+def unload_version(path: SelectorPath, body: Nothing) -> Response:  # noqa: ARG001 - refuses unknown fields
+    """Drain a version's worker on this host; the next request loads it again."""
+    version = find_ready(path)
+    roll_back_session()
+    unloaded = services().workers.unload(version.id)
+    return representations.json_response({"model": version.model, "version": version.number, "loaded": False, "was_loaded": unloaded})
+
+
+@blueprint.put("/models/<name>/<selector>/pin")
+@needs("publish")
+def pin_version(path: SelectorPath) -> Response:
+    """Load a version and keep it loaded on every host."""
+    return _set_pinned(path, pinned=True)
+
+
+@blueprint.delete("/models/<name>/<selector>/pin")
+@needs("publish")
+def unpin_version(path: SelectorPath) -> Response:
+    """Let a version be unloaded again."""
+    return _set_pinned(path, pinned=False)
+
+
+def _set_pinned(path: SelectorPath, *, pinned: bool) -> Response:
+    version = find_ready(path)
+    roll_back_session()
+    if pinned:
+        services().workers.warm_again(version.id)
+    with services().change(caller().id):
+        catalog.set_pinned(version.model, version.number, pinned)
+    services().workers.pin(version.id, pinned=pinned)
+    answer: dict[str, Any] = {"model": version.model, "version": version.number, "pinned": pinned}
+    return representations.json_response(answer)

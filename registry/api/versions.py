@@ -1,0 +1,195 @@
+"""Versions: publish, list, read, change, delete, restore, and the artifact's bytes."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from flask import Response, request, send_file
+from flask_openapi3 import APIBlueprint
+from pydantic import Field
+
+from registry import catalog, observability
+from registry.api import bodies, representations
+from registry.api.auth import caller, needs
+from registry.api.bodies import Description, Listing, Metrics, ModelPath, SelectorPath, Strict, Tags, read_idempotency_key, read_names
+from registry.api.timed_body import TimedBody
+from registry.api.uploads import read_upload
+from registry.catalog import Version
+from registry.errors import ArtifactTooLarge, InvalidRequest, ModelUnloadable, VersionDeleted, VersionNotFound
+from registry.extensions import reading
+from registry.flows import switch
+from registry.flows.once import Once
+from registry.flows.publish import publish
+from registry.naming import LATEST
+from registry.wiring import services
+
+blueprint = APIBlueprint("versions", __name__)
+MULTIPART_OVERHEAD_BYTES = 16 * 1024
+
+
+class VersionQuery(Listing):
+    """Filters of a listing of versions."""
+
+    status: Literal["ready", "deleted"] | None = None
+    tag: str | None = None
+
+
+class VersionChange(Strict):
+    """What may change of a version: words about it, and how it is served."""
+
+    description: Description | None = None
+    tags: Tags | None = None
+    metrics: Metrics | None = None
+    runtime: Literal["exact"] | None = None
+    accept_skew: bool | None = None
+    batching: bool | None = None
+    cache: bool | None = None
+
+
+@blueprint.post("/models/<name>/versions")
+@needs("publish")
+def publish_version(path: ModelPath) -> Response:
+    """Publish the uploaded artifact as the next version of a model."""
+    read_names(path.name)
+    built, config = services(), services().config
+    once = Once(caller().id, read_idempotency_key(request.headers.get("Idempotency-Key")))
+    _require_announced_size(config.max_artifact_bytes + config.max_manifest_bytes + MULTIPART_OVERHEAD_BYTES)
+    with built.upload_slots.take(caller().id):
+        body = TimedBody(
+            request.environ["wsgi.input"], request.content_length,
+            stall_seconds=config.upload_stall_seconds, min_bytes_per_second=config.upload_min_bytes_per_second,
+        )  # fmt: skip
+        upload = read_upload(
+            body, request.headers.get("Content-Type", ""), request.args.to_dict(), request.headers.get("Content-Digest"), config.max_manifest_bytes
+        )
+        version, manifest = publish(
+            path.name, upload, artifacts=built.artifacts, workers=built.workers, once=once,
+            change=built.change(caller().id), refusal=built.change(caller().id),
+        )  # fmt: skip
+    observability.PUBLISHES.labels("published").inc()
+    if manifest.alias is not None:
+        version = _point(version, manifest.alias, once)
+    location = f"/models/{version.model}/{version.number}"
+    return representations.json_response(representations.version(version), 201, {"Location": location})
+
+
+def _point(version: Version, alias: str, published: Once) -> Version:
+    built = services()
+    # a key of its own, so that a retried publish doesn't take back a move that came after it
+    once = Once(published.key_id, f"{published.idempotency_key}#alias" if published.idempotency_key else None)
+    switch.point(
+        version.model, alias, version.number, reason="published", expected=switch.Expected(), workers=built.workers,
+        change=built.change(caller().id), once=once,
+    )  # fmt: skip
+    with reading():
+        return catalog.get_version(version.model, version.number)
+
+
+def _require_announced_size(most: int) -> None:
+    if request.content_length is not None and request.content_length > most:
+        raise ArtifactTooLarge(f"The body announces {request.content_length} bytes; an artifact may have {services().config.max_artifact_bytes}.")
+
+
+@blueprint.get("/models/<name>/versions")
+@needs("read")
+def list_versions(path: ModelPath, query: VersionQuery) -> Response:
+    """List a model's versions, newest first."""
+    read_names(path.name)
+    page = catalog.list_versions(path.name, status=query.status, tag=bodies.read_tag(query.tag), limit=query.limit, cursor=query.cursor)
+    return representations.page_response(page, representations.version)
+
+
+@blueprint.get("/models/<name>/<selector>")
+@needs("read")
+def get_version(path: SelectorPath) -> Response:
+    """Show a version, by number or alias; a deleted one shows when it was deleted."""
+    return representations.json_response(representations.version(find(path)))
+
+
+def find(path: SelectorPath) -> Version:
+    """Return the version that a path names, deleted or not. Raises the NotFound ones."""
+    selector = read_names(path.name, path.selector)
+    if selector == LATEST:
+        catalog.get_model(path.name)
+        latest = catalog.find_latest(path.name)
+        if latest is None:
+            raise VersionNotFound(f"Model {path.name} has no version that is ready.")
+        return latest
+    number = catalog.get_alias(path.name, selector).version if isinstance(selector, str) else selector
+    return catalog.get_version(path.name, number)
+
+
+def find_ready(path: SelectorPath) -> Version:
+    """Return the version that a path names. Raises VersionDeleted as well."""
+    version = find(path)
+    if version.deleted_at is not None:
+        raise VersionDeleted(f"Version {version.number} of {version.model} was deleted; a publisher may restore it.")
+    return version
+
+
+@blueprint.patch("/models/<name>/<selector>")
+@needs("publish")
+def change_version(path: SelectorPath, body: VersionChange) -> Response:
+    """Change the words about a version, or how it is served."""
+    changes: dict[str, Any] = body.model_dump(exclude_unset=True)
+    if not changes:
+        raise InvalidRequest("Name at least one field to change.")
+    if None in changes.values():
+        raise InvalidRequest("A field can't be null; leave out what shall stay as it is.")
+    version = find_ready(path)
+    with services().change(caller().id):
+        changed = catalog.change_version(version.model, version.number, **changes)
+    return representations.json_response(representations.version(changed))
+
+
+@blueprint.delete("/models/<name>/<selector>")
+@needs("publish")
+def delete_version(path: SelectorPath) -> Response:
+    """Hide a version and stop its serving; it can be restored until it is swept."""
+    version = find_ready(path)
+    with services().change(caller().id):
+        deleted = catalog.delete_version(version.model, version.number)
+    services().workers.unload(version.id)
+    return representations.json_response(representations.version(deleted))
+
+
+@blueprint.post("/models/<name>/<selector>/restore")
+@needs("publish")
+def restore_version(path: SelectorPath) -> Response:
+    """Bring a deleted version back."""
+    version = find(path)
+    with services().change(caller().id):
+        restored = catalog.restore_version(version.model, version.number)
+    return representations.json_response(representations.version(restored))
+
+
+@blueprint.get("/models/<name>/<selector>/artifact")
+@needs("read")
+def download_artifact(path: SelectorPath) -> Response:
+    """Send the uploaded bytes, whole or a range, as an attachment."""
+    version = find_ready(path)
+    path = services().artifacts.path_of(version.sha256)
+    if not path.exists():
+        raise ModelUnloadable("The artifact's bytes are missing on this host.", log_detail=version.sha256)
+    response = send_file(
+        path, mimetype="application/octet-stream", as_attachment=True, download_name=f"{version.model}-{version.number}.joblib",
+        conditional=True, etag=version.sha256, last_modified=version.created_at, max_age=None,
+    )  # fmt: skip
+    digest = base64.b64encode(bytes.fromhex(version.sha256)).decode()
+    response.headers["Repr-Digest"] = f"sha-256=:{digest}:"
+    if response.status_code == 200:  # noqa: PLR2004 - of a range, the digest would be another
+        response.headers["Content-Digest"] = f"sha-256=:{digest}:"
+    return response
+
+
+class AtQuery(Strict):
+    """A moment in time."""
+
+    at: Annotated[datetime | None, Field()] = None
+
+
+def aware(at: datetime) -> datetime:
+    """Read a time without an offset as UTC."""
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

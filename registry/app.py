@@ -1,0 +1,54 @@
+"""The application factory: a table of contents of the web side.
+
+Builds and registers; decides nothing. Nothing happens when it is imported.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+from flask_cors import CORS
+from flask_openapi3 import Info, OpenAPI
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from config import Config
+from registry import __version__, wiring
+from registry.api import aliases, auth, bodies, events, health, keys, limits, predictions, problems, registered_models, requests, serving, versions
+from registry.extensions import init_database
+
+
+def create_app(config: Config) -> Flask:
+    """Return the application of one web process. It connects to nothing before its first request."""
+    app = OpenAPI(
+        __name__,
+        info=Info(title="Modelyard", version=__version__),
+        security_schemes={"key": {"type": "http", "scheme": "bearer"}},  # type: ignore[dict-item]
+        validation_error_callback=problems.refuse_invalid,
+        doc_ui=False,
+        static_folder=None,
+    )
+    app.request_class = bodies.StrictRequest
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    built = wiring.build(config)
+    wiring.attach(app, built)
+    init_database(app, built.instance.database_url)
+    requests.register(app)
+    auth.register(app)
+    limits.register(app, built.instance.redis_url, config.failed_auth_limit)
+    problems.register(app)
+    predictions.register(app)
+    health.register(app)
+    for blueprint in (registered_models, versions, aliases, keys, serving, events):
+        app.register_api(blueprint.blueprint)
+    _believe_proxies(app, config.trusted_proxies)
+    if config.cors_origins:
+        CORS(app, origins=list(config.cors_origins), expose_headers=requests.EXPOSED_HEADERS)
+    return app
+
+
+def _believe_proxies(app: Any, count: int) -> None:
+    """Take address and scheme from so many proxies; a count that isn't real would let callers choose their address."""
+    if count:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0, x_port=0, x_prefix=0)

@@ -1,0 +1,210 @@
+"""What the catalog returns: frozen values that outlive the session they were read in.
+
+No mapped object ever leaves the catalog, so that no caller runs a query by touching an attribute. Times are aware, in UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some rows of a listing; `next_cursor` is None on the last page."""
+
+    items: list[T]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model; `latest_version` and `version_count` are of the versions that are ready."""
+
+    name: str
+    description: str
+    tags: dict[str, str]
+    created_at: datetime
+    created_by: str
+    deleted_at: datetime | None
+    latest_version: int | None
+    version_count: int
+    aliases: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewVersion:
+    """Everything a version begins with, except what the catalog gives it: number, times, author."""
+
+    model: str
+    flavor: str
+    estimator: str
+    sha256: str
+    size_bytes: int
+    signature: dict[str, Any]
+    methods: tuple[str, ...]
+    environment: dict[str, Any]
+    golden: bytes | None = None
+    golden_rows: int = 0
+    golden_from: str | None = None
+    deterministic: bool = True
+    runtime: str = "exact"
+    accept_skew: bool = False
+    batching: bool = True
+    cache: bool = True
+    description: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    source: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Version:
+    """A version; `status` is `ready` or `deleted`. `id` is the row's, never used again; `number` counts per model."""
+
+    id: int
+    model: str
+    number: int
+    status: str
+    flavor: str
+    estimator: str
+    sha256: str
+    size_bytes: int
+    signature: dict[str, Any]
+    methods: tuple[str, ...]
+    environment: dict[str, Any]
+    golden_rows: int
+    golden_from: str | None
+    deterministic: bool
+    runtime: str
+    accept_skew: bool
+    batching: bool
+    cache: bool
+    pinned: bool
+    description: str
+    tags: dict[str, str]
+    metrics: dict[str, float]
+    parameters: dict[str, Any]
+    source: dict[str, str]
+    aliases: tuple[str, ...]
+    created_at: datetime
+    created_by: str
+    deleted_at: datetime | None
+    load_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSpec:
+    """What a host needs to load a version and replay its golden predictions."""
+
+    version_id: int
+    model: str
+    number: int
+    sha256: str
+    flavor: str
+    runtime: str
+    golden: bytes | None
+    deterministic: bool
+    batching: bool
+    pinned: bool
+    signature: dict[str, Any]
+
+
+class StoredVersion(NamedTuple):
+    """A version as the sweep and `verify` see it: whose it is, and which bytes it needs. `ready` is false for a deleted one."""
+
+    model: str
+    number: int
+    sha256: str
+    version_id: int
+    ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """Where an alias points. `etag` is the id of the move that brought it there, without quotes."""
+
+    model: str
+    alias: str
+    version: int
+    etag: str
+    moved_at: datetime
+    moved_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One move of an alias; `kind` is `point`, `rollback` or `delete`, `to_version` None for the last."""
+
+    id: int
+    model: str
+    alias: str
+    kind: str
+    from_version: int | None
+    to_version: int | None
+    at: datetime
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key's grants and the hash of its secret (32 bytes). No models means every model."""
+
+    id: str
+    name: str
+    hash: bytes
+    scopes: tuple[str, ...]
+    models: tuple[str, ...]
+    limits: tuple[str, ...]
+    created_at: datetime
+    created_by: str
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    replaced_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the audit trail: who, what, when, from, to, why."""
+
+    id: int
+    at: datetime
+    actor: str
+    host: str
+    kind: str
+    model: str | None
+    version: int | None
+    alias: str | None
+    key_id: str | None
+    from_: int | None
+    to: int | None
+    reason: str
+    detail: dict[str, Any]
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a write changed, for those who remember: at which generation, made on which host."""
+
+    generation: int
+    host: str
+    kind: str
+    model: str | None
+    alias: str | None
+    key_id: str | None
+    version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotent:
+    """The answer that was given to an Idempotency-Key, and the fingerprint of its request."""
+
+    fingerprint: str
+    response: dict[str, Any]
+    created_at: datetime

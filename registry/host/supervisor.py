@@ -1,0 +1,215 @@
+"""The host process: starts, watches, restarts, drains and ends all others.
+
+One thread and one event loop. It holds no database session and handles no request, so that nothing a caller sends
+can bring it down; whatever else of the host dies, it starts again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from config import Config, child_environment
+from registry.host.children import end_child, kill_group, reap_strangers
+from registry.host.children import start_child as exec_child
+from registry.host.control import ControlServer
+from registry.host.forklink import ForkLink
+from registry.host.pool import Pool
+from registry.host.valkey import LIMITS_MEMORY_BYTES, ValkeyFailed, start_valkey
+from registry.instance import Instance
+
+log = logging.getLogger("modelyard.host")
+
+ROOT = Path(__file__).resolve().parents[2]
+WATCH_SECONDS = 0.1
+LONGEST_BACKOFF_SECONDS = 10.0
+STEADY_SECONDS = 10.0
+
+
+@dataclass(eq=False)
+class Child:
+    """One supervised process: how to start it, and when it was last restarted."""
+
+    name: str
+    start: Callable[[], subprocess.Popen[bytes]]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    restarts: int = 0
+    backoff_seconds: float = 0.0
+    retry_at: float = field(default=0.0)
+
+    def ensure(self) -> bool:
+        """Start it again when it has ended and the back-off is over; tell whether it was started."""
+        now = time.monotonic()
+        if self.process is not None and self.process.poll() is None:
+            return False
+        if self.process is not None and self.retry_at == 0.0:
+            steady = now - self.started_at > STEADY_SECONDS
+            self.backoff_seconds = 0.0 if steady else min(LONGEST_BACKOFF_SECONDS, max(0.25, 2 * self.backoff_seconds))
+            self.retry_at = now + self.backoff_seconds
+            log.warning("%s ended with status %s; restarting in %.2f s", self.name, self.process.returncode, self.backoff_seconds)
+        if now < self.retry_at:
+            return False
+        self.restarts += self.process is not None
+        self.process, self.started_at, self.retry_at = self.start(), now, 0.0
+        return True
+
+
+class Supervisor:
+    """Runs one host until SIGTERM or SIGINT."""
+
+    def __init__(self, config: Config, instance: Instance) -> None:
+        """Prepare; nothing is started before `run`."""
+        self._config = config
+        self._instance = instance
+        self._stop = asyncio.Event()
+        self._forks = ForkLink(ROOT, sandbox=config.sandbox == "on", uid=config.worker_uid, on_exit=self._worker_exited)
+        self._pool = Pool(config, self._forks, instance.artifacts, instance.sockets)
+        self._control = ControlServer(self._pool, instance.quarantine, self._report)
+        self._valkeys: list[Child] = []
+        self._forkserver = Child("fork server", self._start_forkserver)
+        self._granian = Child("granian", self._start_granian)
+
+    async def run(self, prepare: Callable[[], None], announce: Callable[[], None]) -> int:
+        """Start everything, call `announce` once requests are answered, and return the exit status after the drain.
+
+        `prepare` (migrations, the first key) runs once the fork server and Valkey are on their way.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        server = None
+        try:
+            self._forkserver.ensure()
+            self._start_valkeys()
+            server = await self._control.start(self._instance.host_socket)
+            prepare()
+            self._granian.ensure()
+            watchers = [asyncio.create_task(self._watch()), asyncio.create_task(self._pool.watch())]
+            await self._serve(announce, watchers)
+        except ValkeyFailed as error:
+            log.error("%s", error)  # noqa: TRY400 - one line is what the operator needs
+            return 1
+        finally:
+            await self._end(server)
+        return 0
+
+    async def _serve(self, announce: Callable[[], None], watchers: list[asyncio.Task[None]]) -> None:
+        starting = asyncio.create_task(self._announce_when_ready(announce))
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            done, _ = await asyncio.wait([stopping, *watchers], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                task.result()
+        finally:
+            for task in (starting, stopping, *watchers):
+                task.cancel()
+            await asyncio.gather(starting, stopping, *watchers, return_exceptions=True)
+
+    async def _announce_when_ready(self, announce: Callable[[], None]) -> None:
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._config.host, self._config.host)  # noqa: S104
+        url = f"http://{host}:{self._config.port}/health/live"
+        while not (self._forks.ready.is_set() and await asyncio.to_thread(_answers, url)):
+            await asyncio.sleep(0.05)
+        self._say_walls()
+        announce()
+
+    def _say_walls(self) -> None:
+        walls = self._forks.walls
+        if walls is None:
+            log.warning("THE SANDBOX IS OFF: an uploaded model can do whatever this user can. Never run it like this for others.")
+        elif not walls.get("landlock"):
+            log.warning("this kernel has no Landlock; workers are locked by seccomp, uid and limits")
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            for child in (*self._valkeys, self._granian, self._forkserver):
+                try:
+                    child.ensure()
+                except (OSError, ValkeyFailed):
+                    log.exception("%s can't be started", child.name)
+            known = {child.process.pid for child in (*self._valkeys, self._granian, self._forkserver) if child.process}
+            reap_strangers(known)
+
+    async def _end(self, server: asyncio.Server | None) -> None:
+        """Stop taking requests, let those under way finish, then end workers, fork server and Valkey."""
+        log.info("draining")
+        await asyncio.to_thread(_end_granian, self._granian.process, self._config.drain_seconds)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._pool.drain_all(), self._config.drain_seconds)
+        self._forks.close()
+        if server is not None:
+            server.close()
+        for child in (self._forkserver, *self._valkeys):
+            end_child(child.process, 3)
+        log.info("ended")
+
+    def _start_forkserver(self) -> subprocess.Popen[bytes]:
+        self._forks.close()
+        self._forks.start()
+        assert self._forks.process is not None  # noqa: S101 - start made it
+        return self._forks.process
+
+    def _start_valkeys(self) -> None:
+        sockets, config = self._instance.sockets, self._config
+        if not config.redis_url:
+            self._valkeys.append(Child("limits valkey", lambda: start_valkey("limits", sockets, memory_bytes=LIMITS_MEMORY_BYTES, evicts=False)))
+        if not config.redis_url and not config.cache_redis_url:
+            self._valkeys.append(Child("cache valkey", lambda: start_valkey("cache", sockets, memory_bytes=config.cache_memory_bytes, evicts=True)))
+        for child in self._valkeys:
+            child.ensure()
+
+    def _start_granian(self) -> subprocess.Popen[bytes]:
+        config = self._config
+        options = {
+            "interface": "wsgi",
+            "host": config.host,
+            "port": config.port,
+            "workers": config.web_processes or os.cpu_count() or 1,
+            "blocking-threads": config.web_threads,
+            "backlog": 2048,
+            "backpressure": config.web_threads,
+            "http": "1",
+            "workers-kill-timeout": max(1, int(config.drain_seconds)),
+            "respawn-interval": 0.1,
+            "log-level": "error",
+        }
+        command = [sys.executable, "-m", "granian", *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
+        command += ["--respawn-failed-workers", "--no-access-log", "--no-ws", "registry.wsgi:app"]
+        environment = child_environment(PROMETHEUS_MULTIPROC_DIR=str(self._instance.metrics), PYTHONDONTWRITEBYTECODE="1")
+        return exec_child(command, environment=environment, folder=ROOT)
+
+    def _worker_exited(self, number: int, status: int) -> None:
+        self._pool.note_exit(number, status)
+
+    def _report(self) -> dict[str, Any]:
+        children = [*self._valkeys, self._granian, self._forkserver]
+        return {child.name: {"up": child.process is not None and child.process.poll() is None, "restarts": child.restarts} for child in children}
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own address
+            return bool(response.status == 200)  # noqa: PLR2004
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def _end_granian(process: subprocess.Popen[bytes] | None, seconds: float) -> None:
+    end_child(process, seconds + 2)
+    if process is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill_group(process)

@@ -1,0 +1,93 @@
+"""Frames over UNIX sockets, one conversation at a time per connection, connections kept for the next one.
+
+Used towards the host process and towards workers; says exactly whether a question was never sent, or sent and not answered.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from typing import Any
+
+from registry import frames
+
+KEPT_CONNECTIONS = 64
+
+
+class NotSent(Exception):
+    """Nobody listens there: the question was certainly not heard."""
+
+
+class NotAnswered(Exception):
+    """The connection ended before an answer came: the question may have been heard."""
+
+
+class NoAnswerInTime(Exception):
+    """The other side is still silent when the time is over."""
+
+
+class Link:
+    """A pool of connections to one UNIX socket. Safe to use from many threads."""
+
+    def __init__(self, path: str) -> None:
+        """Connect on first use."""
+        self.path = path
+        self._idle: deque[socket.socket] = deque(maxlen=KEPT_CONNECTIONS)
+
+    def ask(self, frame: bytes, timeout_seconds: float) -> tuple[dict[str, Any], memoryview]:
+        """Send one frame and return the answer's header and body. Raises NotSent, NotAnswered, NoAnswerInTime."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connect()
+        try:
+            connection.settimeout(timeout_seconds)
+            connection.sendall(frame)
+            answer = frames.decode_frame(_read_payload(connection))
+        except TimeoutError:
+            connection.close()
+            raise NoAnswerInTime from None
+        except (OSError, frames.FrameError):
+            connection.close()
+            raise NotAnswered from None
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.append(connection)
+        return answer
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(self.path)
+        except OSError:
+            connection.close()
+            raise NotSent from None
+        return connection
+
+
+def _read_payload(connection: socket.socket) -> bytes | bytearray:
+    data = connection.recv(65536)
+    if not data:
+        raise ConnectionError
+    while len(data) < frames.LENGTH_BYTES:
+        data += _more(connection, 65536)
+    length = 4 + int.from_bytes(data[:4], "little")
+    if len(data) == length:
+        return data[4:]
+    whole = bytearray(data)
+    while len(whole) < length:
+        whole += _more(connection, min(length - len(whole), 1 << 20))
+    return whole[4:]
+
+
+def _more(connection: socket.socket, count: int) -> bytes:
+    chunk = connection.recv(count)
+    if not chunk:
+        raise ConnectionError
+    return chunk

@@ -1,0 +1,116 @@
+"""Everything a web process needs, built once from Config and handed to whoever needs it.
+
+Builds objects that connect on first use; starts nothing and decides nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from dataclasses import dataclass
+from typing import cast
+
+import redis
+from flask import Flask, current_app
+
+from config import Config
+from registry import catalog
+from registry.artifacts.store import ArtifactStore
+from registry.artifacts.upload_slots import UploadSlots
+from registry.directory import Directory, SharedWord
+from registry.extensions import reading
+from registry.flows.change import Change
+from registry.instance import Instance, Secrets, write_private
+from registry.serving.predictions import Computing, Predictions, connect
+from registry.serving.workers import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The collaborators of the flows and the API."""
+
+    config: Config
+    instance: Instance
+    secrets: Secrets
+    host: str
+    directory: Directory
+    workers: Workers
+    predictions: Predictions | None
+    computing: Computing
+    artifacts: ArtifactStore
+    upload_slots: UploadSlots
+    announcements: redis.Redis
+    compute_slots: threading.BoundedSemaphore
+
+    def change(self, actor: str) -> Change:
+        """Return the context in which `actor` may change the registry."""
+        return Change(actor, self.host, self.directory, self.announcements)
+
+
+def build(config: Config) -> Services:
+    """Build the services of one web process, or of one command."""
+    instance = Instance(config)
+    instance.prepare()
+    secret = instance.secrets()
+    host = host_name(instance)
+    return Services(
+        config=config,
+        instance=instance,
+        secrets=secret,
+        host=host,
+        directory=Directory(SharedWord(instance.generation), host=host, stale_ok_seconds=config.stale_ok_seconds),
+        workers=_workers(config, instance),
+        predictions=_predictions(config, instance, secret),
+        computing=Computing(),
+        artifacts=open_store(config, instance),
+        upload_slots=UploadSlots(instance.upload_slots, config.upload_slots, config.uploads_per_key),
+        announcements=connect(instance.redis_url),
+        compute_slots=threading.BoundedSemaphore(config.compute_slots),
+    )
+
+
+def services() -> Services:
+    """Return the services of the current application."""
+    return cast("Services", current_app.extensions["modelyard"])
+
+
+def attach(app: Flask, built: Services) -> None:
+    """Make `services()` answer for this application."""
+    app.extensions["modelyard"] = built
+
+
+def host_name(instance: Instance) -> str:
+    """Return this host's name in the audit trail and in announcements: random, made once per instance folder."""
+    path = instance.folder / "host.id"
+    if not path.exists():
+        write_private(path, secrets.token_hex(8))
+    return path.read_text(encoding="ascii").strip()
+
+
+def open_store(config: Config, instance: Instance) -> ArtifactStore:
+    """Return the artifact store of this host."""
+    return ArtifactStore(instance.artifacts, instance.quarantine, max_bytes=config.max_artifact_bytes, min_free_bytes=config.min_free_bytes)
+
+
+def _workers(config: Config, instance: Instance) -> Workers:
+    return Workers(
+        instance.host_socket,
+        get_spec=_get_spec,
+        prediction_timeout_seconds=config.prediction_timeout_seconds,
+        load_timeout_seconds=config.load_timeout_seconds,
+        load_wait_seconds=config.load_wait_seconds,
+        max_waiting=config.max_waiting_per_version,
+    )
+
+
+def _get_spec(version_id: int) -> catalog.LoadSpec:
+    with reading():
+        return catalog.get_load_spec(version_id)
+
+
+def _predictions(config: Config, instance: Instance, secret: Secrets) -> Predictions | None:
+    if not config.cache:
+        return None
+    return Predictions(
+        connect(instance.cache_redis_url), secret.cache_secret, ttl_seconds=config.cache_ttl_seconds, max_value_bytes=config.cache_max_value_bytes
+    )
