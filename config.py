@@ -58,11 +58,19 @@ class Config:
     instance_path: Path = setting(Path("instance"), "Folder of everything the host keeps: embedded database, artifacts, secrets, sockets.")
     database_url: str = setting("", "SQLAlchemy URL of the registry; empty means SQLite in the instance folder.", secret=True)
     redis_url: str = setting("", "Redis or Valkey that must not evict (limits, announcements); empty means an embedded one.", secret=True)
-    cache_redis_url: str = setting("", "Redis or Valkey that may evict (prediction cache); empty means embedded, or `redis_url` where that is set.", secret=True)
-    artifacts_path: Path | None = setting(None, "Folder of the artifacts; empty means `artifacts` in the instance folder. Hosts that share a database share it.")
+    cache_redis_url: str = setting(
+        "", "Redis or Valkey that may evict (prediction cache); empty means embedded, or `redis_url` where that is set.", secret=True
+    )
+    artifacts_path: Path | None = setting(
+        None, "Folder of the artifacts; empty means `artifacts` in the instance folder. Hosts that share a database share it."
+    )
 
-    key_pepper: str = setting("", "Secret under which API keys are hashed; made once on embedded defaults, required with a database URL.", secret=True)
-    cache_secret: str = setting("", "Secret that signs cached predictions; made once on embedded defaults, required with a database URL.", secret=True)
+    key_pepper: str = setting(
+        "", "Secret under which API keys are hashed; made once on embedded defaults, required with a database URL.", secret=True
+    )
+    cache_secret: str = setting(
+        "", "Secret that signs cached predictions; made once on embedded defaults, required with a database URL.", secret=True
+    )
 
     web_processes: int = setting(0, "Granian web processes; 0 means one per core.", minimum=0)
     web_threads: int = setting(160, "Threads of each web process.", minimum=8)
@@ -92,7 +100,9 @@ class Config:
 
     sandbox: str = setting("on", "`off` runs models without walls: for development only.", choices=("on", "off"))
     worker_uid: int = setting(65534, "User id that workers drop to when the host process is root.", minimum=1)
-    worker_memory_bytes: Bytes = setting(Bytes(0), "Most memory of one worker above the fork server's; 0 means the whole budget.", minimum=0)
+    worker_memory_bytes: Bytes = setting(
+        Bytes(0), "Most memory of one worker above the fork server's; 0 means the whole budget.", minimum=0
+    )
     memory_budget_bytes: Bytes = setting(Bytes(0), "Memory of all workers together; 0 means half of the machine or cgroup.", minimum=0)
     load_timeout_seconds: float = setting(120.0, "Longest load or admission.", minimum=0.1)
     load_wait_seconds: float = setting(30.0, "Longest that a request waits for a load.", minimum=0.0)
@@ -102,7 +112,9 @@ class Config:
     drain_seconds: float = setting(20.0, "Longest wait for requests under way when the host stops.", minimum=0.0)
 
     stale_ok_seconds: float = setting(300.0, "How long known predictions go on while the database is away.", minimum=0.0)
-    switch_deadline_seconds: float = setting(5.0, "How long another host may go on with an alias's old target while it loads the new one.", minimum=0.0)
+    switch_deadline_seconds: float = setting(
+        5.0, "How long another host may go on with an alias's old target while it loads the new one.", minimum=0.0
+    )
     poll_seconds: float = setting(1.0, "How often changes by other hosts are asked for.", minimum=0.05)
     sweep_grace_seconds: float = setting(86_400.0, "Age at which `sweep` takes an unreferenced artifact.", minimum=0.0)
     deleted_keep_seconds: float = setting(30 * 86_400.0, "Age at which `sweep` removes what was deleted.", minimum=0.0)
@@ -174,10 +186,13 @@ def _text_of(item: Any, environ: Mapping[str, str], problems: list[str]) -> str 
         if text:
             problems.append(f"{name}: give it or {name}_FILE, not both")
         try:
-            return Path(file).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            problems.append(f"{name}_FILE: can't be read: {error.strerror}")
+            secret = Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{name}_FILE: can't be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}")
             return None
+        if not secret:
+            problems.append(f"{name}_FILE: {file} is empty")
+        return secret or None
     if not text:
         return None
     if item.name in {"port", "host"} and _KUBERNETES_SERVICE.fullmatch(text):

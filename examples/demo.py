@@ -33,13 +33,14 @@ from sklearn.preprocessing import StandardScaler
 
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "breast-cancer"
-SHOWN_ROWS = 2
+SHOWN_ROWS = 1
 
 
 class Service:
     """One Modelyard, called over HTTP; prints each call as the curl command that does the same."""
 
     def __init__(self, url: str, key: str) -> None:
+        """Keep where it is and the key that is sent."""
         self.url = url
         self.key = key
 
@@ -70,7 +71,11 @@ class Service:
         if body is None:
             return None, "", ""
         text = json.dumps(body)
-        return text.encode(), "application/json", f"-H 'Content-Type: application/json' -d {shlex.quote(shorten(json.dumps(shown or body)))}"
+        return (
+            text.encode(),
+            "application/json",
+            f"-H 'Content-Type: application/json' -d {shlex.quote(json.dumps(shown or body))}",
+        )
 
 
 def main() -> int:
@@ -102,7 +107,9 @@ def same(service: Service, number: int, model: Any, rows: Any) -> bool:
     """Compare a version's predictions for all held-out rows with the estimator's own, bit for bit."""
     shown = {"data": rows[:SHOWN_ROWS].tolist()}
     labels = service.call("POST", f"/models/{NAME}/{number}", {"data": rows.tolist()}, shown=shown)
-    chances = service.call("POST", f"/models/{NAME}/{number}", {"data": rows.tolist(), "method": "predict_proba"}, shown=shown | {"method": "predict_proba"})
+    chances = service.call(
+        "POST", f"/models/{NAME}/{number}", {"data": rows.tolist(), "method": "predict_proba"}, shown=shown | {"method": "predict_proba"}
+    )
     equal_labels = np.array_equal(np.array(labels["prediction"]), model.predict(rows))
     equal_chances = np.array(chances["prediction"]).tobytes() == model.predict_proba(rows).tobytes()
     return bool(equal_labels and equal_chances)
@@ -122,7 +129,12 @@ def running_service(folder: Path) -> Iterator[Service]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "MODELYARD_PORT": str(port), "MODELYARD_INSTANCE_PATH": str(folder / "instance"), "MODELYARD_LOG_LEVEL": "warning"}
+    environment = {
+        **os.environ,
+        "MODELYARD_PORT": str(port),
+        "MODELYARD_INSTANCE_PATH": str(folder / "instance"),
+        "MODELYARD_LOG_LEVEL": "warning",
+    }
     with subprocess.Popen([sys.executable, "-m", "registry.cli", "serve"], env=environment, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
         url = f"http://127.0.0.1:{port}"
         try:

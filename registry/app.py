@@ -14,7 +14,21 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config import Config
 from registry import __version__, wiring
-from registry.api import aliases, auth, bodies, events, health, keys, limits, predictions, problems, registered_models, requests, serving, versions
+from registry.api import (
+    aliases,
+    auth,
+    bodies,
+    events,
+    health,
+    keys,
+    limits,
+    predictions,
+    problems,
+    registered_models,
+    requests,
+    serving,
+    versions,
+)
 from registry.extensions import init_database
 
 
@@ -23,7 +37,7 @@ def create_app(config: Config) -> Flask:
     app = OpenAPI(
         __name__,
         info=Info(title="Modelyard", version=__version__),
-        security_schemes={"key": {"type": "http", "scheme": "bearer"}},  # type: ignore[dict-item]
+        security_schemes={"key": {"type": "http", "scheme": "bearer"}},
         validation_error_callback=problems.refuse_invalid,
         doc_ui=False,
         static_folder=None,

@@ -4,7 +4,7 @@ Domain code raises these; only `api/problems.py` knows which HTTP status each on
 may import Flask, and no message may carry the text of a foreign exception.
 
     ModelyardError
-    ├─ InvalidName, MalformedBody, UnsupportedMediaType, NotAcceptable, InvalidRequest, BodyTooLarge, MethodNotAllowed
+    ├─ InvalidName, MalformedBody, UnsupportedMediaType, NotAcceptable, InvalidRequest, BodyTooLarge, BodyTooSlow, MethodNotAllowed
     ├─ SignatureMismatch, TooManyRows, MethodNotAvailable            (what a predict request brings)
     ├─ Unauthenticated, Forbidden, RateLimited                       (who asks, and how often)
     ├─ NotFound: PageNotFound, ModelNotFound, VersionNotFound, AliasNotFound, KeyNotFound
@@ -12,7 +12,7 @@ may import Flask, and no message may carry the text of a foreign exception.
     ├─ ArtifactRefused: UnsafeArtifact, NotAModel, ChecksumMismatch, UnknownFormat, ArtifactTooLarge
     ├─ UploadIncomplete, UploadTimeout, TooManyUploads, NoUploadSlot, NoRoom, IdempotencyKeyReused
     ├─ PredictionFailed, PredictionTimeout, ModelUnloadable
-    └─ Unavailable: RegistryUnavailable, SandboxUnavailable, VersionBusy, VersionStarting, VersionResting, TooLargeForBudget
+    └─ Unavailable: RegistryUnavailable, SandboxUnavailable, VersionBusy, VersionStarting, VersionResting, TooLargeForBudget, ServerBusy
 """
 
 from __future__ import annotations
@@ -59,8 +59,6 @@ class ModelyardError(Exception):
         self.log_detail = log_detail
 
 
-
-
 class InvalidName(ModelyardError):
     """A model, alias, selector or key id that can't exist."""
 
@@ -101,6 +99,13 @@ class BodyTooLarge(ModelyardError):
 
     slug = "body-too-large"
     title = "The body is too large"
+
+
+class BodyTooSlow(ModelyardError):
+    """No bytes for too long, or under the lowest average rate."""
+
+    slug = "body-too-slow"
+    title = "The body comes too slowly"
 
 
 class MethodNotAllowed(ModelyardError):
@@ -388,6 +393,13 @@ class TooLargeForBudget(Unavailable):
 
     slug = "too-large-for-budget"
     title = "The version doesn't fit in the memory budget"
+
+
+class ServerBusy(Unavailable):
+    """Its bound on large requests at once is reached."""
+
+    slug = "server-busy"
+    title = "The server takes no more of these just now"
 
 
 def every_error() -> list[type[ModelyardError]]:

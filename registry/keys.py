@@ -20,9 +20,7 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _ID_LENGTH = 12
 _SECRET_LENGTH = 43  # 62**43 > 2**256
 _CRC_LENGTH = 6  # 62**6 > 2**32
-_KEY = re.compile(
-    rf"my_([0-9A-Za-z]{{{_ID_LENGTH}}})_([0-9A-Za-z]{{{_SECRET_LENGTH}}})([0-9A-Za-z]{{{_CRC_LENGTH}}})", re.ASCII
-)
+_KEY = re.compile(rf"my_([0-9A-Za-z]{{{_ID_LENGTH}}})_([0-9A-Za-z]{{{_SECRET_LENGTH}}})([0-9A-Za-z]{{{_CRC_LENGTH}}})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

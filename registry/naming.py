@@ -22,9 +22,7 @@ _PATTERN = re.compile(r"[a-z0-9*][a-z0-9._*-]{0,63}", re.ASCII)
 def require_model_name(name: str) -> None:
     """Raise InvalidName unless `name` may be a model's name."""
     if _MODEL.fullmatch(name) is None or ".." in name:
-        raise InvalidName(
-            "A model name has 1 to 64 of a-z, 0-9, '.', '_' and '-', starts with a letter or digit and has no '..'."
-        )
+        raise InvalidName("A model name has 1 to 64 of a-z, 0-9, '.', '_' and '-', starts with a letter or digit and has no '..'.")
 
 
 def require_alias(alias: str) -> None:

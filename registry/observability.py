@@ -23,7 +23,9 @@ LATENCY_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5
 
 REQUESTS = Counter("modelyard_requests", "HTTP requests.", ["method", "route", "status"])
 PREDICTIONS = Counter("modelyard_predictions", "Prediction requests that reached a version.", ["model", "version", "outcome"])
-LATENCY = Histogram("modelyard_prediction_seconds", "Time to answer a prediction request.", ["model", "version", "outcome"], buckets=LATENCY_BUCKETS)
+LATENCY = Histogram(
+    "modelyard_prediction_seconds", "Time to answer a prediction request.", ["model", "version", "outcome"], buckets=LATENCY_BUCKETS
+)
 CACHE = Counter("modelyard_cache", "Look-ups in the prediction cache.", ["result"])
 CACHE_BAD_MACS = Counter("modelyard_cache_bad_macs", "Cached predictions with a wrong MAC, ignored.")
 LIMIT_REFUSALS = Counter("modelyard_limit_refusals", "Requests refused by a rate limit.", ["kind"])

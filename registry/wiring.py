@@ -112,5 +112,8 @@ def _predictions(config: Config, instance: Instance, secret: Secrets) -> Predict
     if not config.cache:
         return None
     return Predictions(
-        connect(instance.cache_redis_url), secret.cache_secret, ttl_seconds=config.cache_ttl_seconds, max_value_bytes=config.cache_max_value_bytes
+        connect(instance.cache_redis_url),
+        secret.cache_secret,
+        ttl_seconds=config.cache_ttl_seconds,
+        max_value_bytes=config.cache_max_value_bytes,
     )

@@ -9,7 +9,8 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -45,26 +46,18 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def make_postgres_database(postgres_url: str) -> Iterator[Callable[[str | None], str]]:
-    """Make a database, empty or as a copy of another, and return its URL; all are dropped at the end."""
-    server, made = make_url(postgres_url), []
-
-    def make(template: str | None = None) -> str:
-        made.append(f"modelyard_{uuid.uuid4().hex}")
-        _run(server, f"CREATE DATABASE {made[-1]} TEMPLATE {template or 'template0'}")
-        return server.set(database=made[-1]).render_as_string(hide_password=False)
-
-    yield make
-    for database in reversed(made):
-        _run(server, f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
-
-
-@pytest.fixture(scope="session")
-def migrated_postgres(make_postgres_database: Callable[[str | None], str]) -> str:
+def migrated_postgres(postgres_url: str) -> Iterator[str]:
     """Return the name of a migrated database, to be copied."""
-    url = make_postgres_database(None)
-    _upgrade(url)
-    return str(make_url(url).database)
+    with _postgres_database(postgres_url, "template0") as url:
+        _upgrade(url)
+        yield str(make_url(url).database)
+
+
+@pytest.fixture
+def empty_postgres_url(postgres_url: str) -> Iterator[str]:
+    """Return the URL of a PostgreSQL database without a table."""
+    with _postgres_database(postgres_url, "template0") as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +73,7 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Return the URL of a database without a table."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/registry.db"
-    return str(request.getfixturevalue("make_postgres_database")(None))
+    return str(request.getfixturevalue("empty_postgres_url"))
 
 
 @pytest.fixture(params=BOTH_DATABASES)
@@ -96,9 +89,10 @@ def sqlite_database_url(migrated_sqlite: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgres_database_url(make_postgres_database: Callable[[str | None], str], migrated_postgres: str) -> str:
+def postgres_database_url(postgres_url: str, migrated_postgres: str) -> Iterator[str]:
     """Return the URL of a migrated, empty registry on PostgreSQL."""
-    return make_postgres_database(migrated_postgres)
+    with _postgres_database(postgres_url, migrated_postgres) as url:
+        yield url
 
 
 @pytest.fixture
@@ -136,6 +130,14 @@ def _app(url: str) -> Iterator[Flask]:
         yield app
         db.session.remove()
         db.engine.dispose()
+
+
+@contextmanager
+def _postgres_database(server: str, template: str) -> Iterator[str]:
+    name = f"modelyard_{uuid.uuid4().hex}"
+    _run(make_url(server), f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    _run(make_url(server), f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _with_driver(url: str) -> URL:

@@ -6,8 +6,10 @@ Each builder returns a `Case`: the estimator, and held-out rows in the form that
 from __future__ import annotations
 
 import io
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import joblib
@@ -189,6 +191,17 @@ CASES: dict[str, Callable[[], Case]] = {
 }
 
 
+def case_of(name: str) -> Case:
+    """Return a copy of the case of that name; it is fitted once a process."""
+    case: Case = pickle.loads(_fitted(name))
+    return case
+
+
+@cache
+def _fitted(name: str) -> bytes:
+    return pickle.dumps(CASES[name]())
+
+
 def rows_of(held_out: Any) -> list[Any]:
     """Return held-out input as the `data` or `instances` of a JSON body, null for missing."""
     if isinstance(held_out, list):
@@ -200,7 +213,7 @@ def rows_of(held_out: Any) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    return None if value is None or value != value else value  # noqa: PLR0124 - NaN differs from itself
+    return None if pd.isna(value) else value
 
 
 def _split(data: Any) -> Any:

@@ -28,7 +28,10 @@ def settings_table() -> str:
 def problems_table() -> str:
     """Return a row for each problem type."""
     rows = ["| slug | status | means |", "|---|---|---|"]
-    rows += [f"| `{cls.slug}` | {STATUS[cls]} | {cls.title}. {cls.__doc__} |" for cls in sorted(every_error(), key=lambda cls: (STATUS[cls], cls.slug))]
+    rows += [
+        f"| `{cls.slug}` | {STATUS[cls]} | {cls.title}. {cls.__doc__} |"
+        for cls in sorted(every_error(), key=lambda cls: (STATUS[cls], cls.slug))
+    ]
     return "\n".join(rows)
 
 
@@ -51,7 +54,7 @@ def with_tables(text: str, instance: Path) -> str:
 
 
 def _shown(default: Any) -> str:
-    if default is None or default == "" or default == ():
+    if default is None or default in {"", ()}:
         return ""
     if isinstance(default, Bytes):
         return f"`{default}`" if default % 2**20 or not default else f"`{default >> 20}MiB`"

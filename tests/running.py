@@ -93,6 +93,13 @@ class RunningService:
         """Return everything that the service printed."""
         return self.output.read_text(errors="replace")
 
+    def wait_for_log(self, text: str, *, times: int = 1, seconds: float = 20) -> None:
+        """Wait until `text` was printed so many times; AssertionError when it wasn't."""
+        deadline = time.monotonic() + seconds
+        while self.log().count(text) < times:
+            assert time.monotonic() < deadline, f"{text!r} was not printed:\n{self.log()[-3000:]}"
+            time.sleep(0.05)
+
     def log_lines(self) -> list[dict[str, Any]]:
         """Return the JSON lines of the log."""
         lines = []

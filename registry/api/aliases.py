@@ -1,4 +1,7 @@
-"""Aliases: where they point, point them, roll them back, and every move they made."""
+"""Aliases: where they point, point them, roll them back, and every move they made.
+
+Moves go through `flows/switch.py`, which loads the target first; nothing here may move an alias by itself.
+"""
 
 from __future__ import annotations
 

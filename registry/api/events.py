@@ -1,4 +1,7 @@
-"""The audit trail: who did what, when, from where to where, and why."""
+"""The audit trail: who did what, when, from where to where, and why.
+
+Read only, and for admins only: nothing may ever change or remove an event over HTTP.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,11 @@ class EventQuery(Listing):
 def list_events(query: EventQuery) -> Response:
     """List events, newest first."""
     page = catalog.list_events(
-        model=query.model, actor=query.actor, kind=query.kind, since=aware(query.since) if query.since else None, limit=query.limit, cursor=query.cursor
+        model=query.model,
+        actor=query.actor,
+        kind=query.kind,
+        since=aware(query.since) if query.since else None,
+        limit=query.limit,
+        cursor=query.cursor,
     )
     return representations.page_response(page, representations.event)

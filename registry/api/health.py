@@ -1,4 +1,7 @@
-"""Health, metrics and the OpenAPI document: what machines ask about the service itself."""
+"""Health, metrics and the OpenAPI document: what machines ask about the service itself.
+
+Must answer whatever else is down, and must never tell a caller without a key more than what is up.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""API keys: make, list, change, rotate, revoke; and `GET /me`. A key's text is shown once, when it is made."""
+"""API keys: make, list, change, rotate, revoke; and `GET /me`. A key's text is shown once, when it is made.
+
+Only hashes are kept, so a lost key is rotated, never looked up; a key can't mint more than it has.
+"""
 
 from __future__ import annotations
 

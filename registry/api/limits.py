@@ -136,7 +136,9 @@ def standings(key_id: str, texts: tuple[str, ...]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for item in parse_limits(texts):
         standing = _counters().peek(item, key_id)
-        rows.append({"limit": str(item), "amount": standing.limit, "remaining": standing.remaining, "reset_seconds": standing.reset_seconds})
+        rows.append(
+            {"limit": str(item), "amount": standing.limit, "remaining": standing.remaining, "reset_seconds": standing.reset_seconds}
+        )
     return rows
 
 
@@ -155,4 +157,3 @@ def _counters() -> Counters:
 
 def _failed_auth() -> tuple[RateLimitItem, ...]:
     return cast("tuple[RateLimitItem, ...]", current_app.extensions["modelyard-failed-auth"])
-

@@ -28,6 +28,7 @@ STATUS: dict[type[errors.ModelyardError], int] = {
     errors.NotAcceptable: 406,
     errors.InvalidRequest: 422,
     errors.BodyTooLarge: 413,
+    errors.BodyTooSlow: 408,
     errors.MethodNotAllowed: 405,
     errors.SignatureMismatch: 422,
     errors.TooManyRows: 413,
@@ -69,6 +70,7 @@ STATUS: dict[type[errors.ModelyardError], int] = {
     errors.VersionStarting: 503,
     errors.VersionResting: 503,
     errors.TooLargeForBudget: 503,
+    errors.ServerBusy: 503,
 }
 
 DEFAULT_RETRY_SECONDS = 1

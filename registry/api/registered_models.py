@@ -1,4 +1,7 @@
-"""Models: list, read, change, delete. A model is made by its first version."""
+"""Models: list, read, change, delete. A model is made by its first version.
+
+What the key may not see is left out, or is not found.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,12 @@ class ModelChange(Strict):
 def list_models(query: ModelQuery) -> Response:
     """List the models that the key may see."""
     page = catalog.list_models(
-        search=query.search, tag=read_tag(query.tag), order=query.order, limit=query.limit, cursor=query.cursor, patterns=caller().key.models
+        search=query.search,
+        tag=read_tag(query.tag),
+        order=query.order,
+        limit=query.limit,
+        cursor=query.cursor,
+        patterns=caller().key.models,
     )
     return representations.page_response(page, representations.model)
 

@@ -1,4 +1,7 @@
-"""What is loaded on this host, and loading, unloading and pinning by hand."""
+"""What is loaded on this host, and loading, unloading and pinning by hand.
+
+It asks the host process and never keeps an answer: what is loaded changes without us.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ class Nothing(Strict):
 def show_serving() -> Response:
     """Show the loaded versions that the key may see, the memory budget and the walls around workers."""
     report = services().workers.report()
-    loaded = [{name: row[name] for name in SHOWN} | {"processes": 1} for row in report["loaded"] if may_see(caller().key.models, row["model"])]
+    loaded = [
+        {name: row[name] for name in SHOWN} | {"processes": 1} for row in report["loaded"] if may_see(caller().key.models, row["model"])
+    ]
     return representations.json_response(
         {
             "host": services().host,

@@ -145,7 +145,9 @@ class MultipartUpload:
             raise BodyTooLarge(f"A manifest may have {self._max_manifest} bytes.")
 
 
-def read_upload(body: TimedBody, content_type: str, query: dict[str, str], content_digest: str | None, max_manifest_bytes: int) -> BareUpload | MultipartUpload:
+def read_upload(
+    body: TimedBody, content_type: str, query: dict[str, str], content_digest: str | None, max_manifest_bytes: int
+) -> BareUpload | MultipartUpload:
     """Choose the form of body by its content type. Raises UnsupportedMediaType, InvalidRequest."""
     kind, options = parse_options_header(content_type)
     if kind == BARE:

@@ -1,4 +1,7 @@
-"""Versions: publish, list, read, change, delete, restore, and the artifact's bytes."""
+"""Versions: publish, list, read, change, delete, restore, and the artifact's bytes.
+
+Of a version only words and the way it is served ever change; what was uploaded never does.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,11 @@ def publish_version(path: ModelPath) -> Response:
             stall_seconds=config.upload_stall_seconds, min_bytes_per_second=config.upload_min_bytes_per_second,
         )  # fmt: skip
         upload = read_upload(
-            body, request.headers.get("Content-Type", ""), request.args.to_dict(), request.headers.get("Content-Digest"), config.max_manifest_bytes
+            body,
+            request.headers.get("Content-Type", ""),
+            request.args.to_dict(),
+            request.headers.get("Content-Digest"),
+            config.max_manifest_bytes,
         )
         version, manifest = publish(
             path.name, upload, artifacts=built.artifacts, workers=built.workers, once=once,
@@ -89,7 +96,9 @@ def _point(version: Version, alias: str, published: Once) -> Version:
 
 def _require_announced_size(most: int) -> None:
     if request.content_length is not None and request.content_length > most:
-        raise ArtifactTooLarge(f"The body announces {request.content_length} bytes; an artifact may have {services().config.max_artifact_bytes}.")
+        raise ArtifactTooLarge(
+            f"The body announces {request.content_length} bytes; an artifact may have {services().config.max_artifact_bytes}."
+        )
 
 
 @blueprint.get("/models/<name>/versions")
@@ -170,11 +179,11 @@ def restore_version(path: SelectorPath) -> Response:
 def download_artifact(path: SelectorPath) -> Response:
     """Send the uploaded bytes, whole or a range, as an attachment."""
     version = find_ready(path)
-    path = services().artifacts.path_of(version.sha256)
-    if not path.exists():
+    file = services().artifacts.path_of(version.sha256)
+    if not file.exists():
         raise ModelUnloadable("The artifact's bytes are missing on this host.", log_detail=version.sha256)
     response = send_file(
-        path, mimetype="application/octet-stream", as_attachment=True, download_name=f"{version.model}-{version.number}.joblib",
+        file, mimetype="application/octet-stream", as_attachment=True, download_name=f"{version.model}-{version.number}.joblib",
         conditional=True, etag=version.sha256, last_modified=version.created_at, max_age=None,
     )  # fmt: skip
     digest = base64.b64encode(bytes.fromhex(version.sha256)).decode()

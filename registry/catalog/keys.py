@@ -1,4 +1,7 @@
-"""Statements about API keys: grants and hashes of secrets. No secret ever comes here."""
+"""Statements about API keys: grants and hashes of secrets. No secret ever comes here.
+
+A changed or revoked key is an event with its id, so that every process forgets what it remembers of it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`python -m registry.cli`: the command line where the `modelyard` script isn't installed."""
+"""`python -m registry.cli`: the command line where the `modelyard` script isn't installed.
+
+Tests and the demo start the service through it, so that they run the code beside them and no installed other.
+"""
 
 from registry.cli.main import main
 

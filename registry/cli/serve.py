@@ -1,4 +1,7 @@
-"""`modelyard serve`: prepare the instance folder and the registry, then become the host process."""
+"""`modelyard serve`: prepare the instance folder and the registry, then become the host process.
+
+Ends with one line when the folder or the port is taken. After this nothing in the process may start a thread that forks.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,9 @@ def serve() -> None:
     try:
         instance.lock()  # held until this process ends, however it does
     except InstanceLocked as held:
-        raise click.ClickException(f"{instance.folder} is in use by process {held}; stop that one, or set MODELYARD_INSTANCE_PATH.") from None
+        raise click.ClickException(
+            f"{instance.folder} is in use by process {held}; stop that one, or set MODELYARD_INSTANCE_PATH."
+        ) from None
     require_port_free(config)
     instance.clear_run_folder()
     first_key: list[str] = []
@@ -60,7 +65,9 @@ def require_port_free(config: Config) -> None:
         try:
             probe.bind((config.host, config.port))
         except OSError as error:
-            raise click.ClickException(f"{config.host}:{config.port} can't be used ({error.strerror}); set MODELYARD_PORT or MODELYARD_HOST.") from None
+            raise click.ClickException(
+                f"{config.host}:{config.port} can't be used ({error.strerror}); set MODELYARD_PORT or MODELYARD_HOST."
+            ) from None
 
 
 def prepare_registry(config: Config, instance: Instance) -> list[str]:

@@ -1,4 +1,7 @@
-"""`modelyard db`, `sweep`, `verify` and `doctor`: looking after what is kept."""
+"""`modelyard db`, `sweep`, `verify` and `doctor`: looking after what is kept.
+
+They work beside a running service, on the same database and artifacts, and must be safe to repeat.
+"""
 
 from __future__ import annotations
 
@@ -116,7 +119,7 @@ def referenced(digests: list[str]) -> set[str]:
 def verify_loads(built: Services) -> int:
     """Load every version in a worker of its own and replay it; return how many can't serve here."""
     with reading():
-        specs = [catalog.get_load_spec(catalog.get_version(record.model, record.number).id) for record in catalog.all_digests()]
+        specs = [catalog.get_load_spec(record.version_id) for record in catalog.all_digests() if record.ready]
     failures = asyncio.run(Verification(built.config, built.instance).run(specs))
     for spec, reason in failures:
         click.echo(f"{spec.model}/{spec.number}: would not serve here: {reason}")

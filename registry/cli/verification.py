@@ -31,7 +31,11 @@ class Verification:
     async def run(self, specs: list[LoadSpec]) -> list[tuple[LoadSpec, str]]:
         """Return the versions that don't load and replay equal here, each with the reason."""
         with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
-            forks = ForkLink(ROOT, sandbox=self._config.sandbox == "on", uid=self._config.worker_uid, on_exit=lambda number, status: pool.note_exit(number, status))
+
+            def note_exit(number: int, status: int) -> None:
+                pool.note_exit(number, status)  # the pool is made after the link that it hears from
+
+            forks = ForkLink(ROOT, sandbox=self._config.sandbox == "on", uid=self._config.worker_uid, on_exit=note_exit)
             pool = Pool(self._config, forks, self._instance.artifacts, Path(folder))
             forks.start()
             try:

@@ -82,6 +82,6 @@ def _sentence_on_module(module: str) -> str:
 
 
 def _sentence_on_name(name: str, module: str) -> str:
-    if module in ("__main__", "__mp_main__"):
+    if module.endswith(("__main__", "__mp_main__")):
         return f"The artifact uses {name}, which was defined in a notebook or script; the server can't know it. Use scikit-learn's own classes."
     return f"The artifact uses {module}.{name}, which doesn't exist in the server's version of that library."

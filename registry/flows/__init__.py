@@ -1,1 +1,4 @@
-"""START READING HERE: one file per operation that touches more than one collaborator."""
+"""START READING HERE: one file per operation that touches more than one collaborator.
+
+A flow names its collaborators as arguments, commits at most once, and knows no HTTP.
+"""

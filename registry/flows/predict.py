@@ -45,7 +45,9 @@ def predict(
     """Answer one prediction request. One line per step; each step raises its own error."""
     started = perf_counter()
     version = directory.resolve(name, selector)  # memory first; SQL on a miss
-    request = version.signature.validate(payload.body, payload.content_type, max_rows=max_rows, method=payload.method)  # SignatureMismatch, with pointers
+    request = version.signature.validate(
+        payload.body, payload.content_type, max_rows=max_rows, method=payload.method
+    )  # SignatureMismatch, with pointers
     inputs = frames.encode_inputs(request.inputs)
     validated = perf_counter()
     if predictions is None or not version.cacheable:

@@ -27,7 +27,9 @@ class Expected:
     absent: bool = False
 
 
-def point(name: str, alias: str, number: int, *, reason: str, expected: Expected, workers: Workers, change: Change, once: Once) -> dict[str, Any]:
+def point(
+    name: str, alias: str, number: int, *, reason: str, expected: Expected, workers: Workers, change: Change, once: Once
+) -> dict[str, Any]:
     """Point `alias` at version `number` and return where it points; pointing where it points already changes nothing.
 
     Raises ModelNotFound, VersionNotFound, VersionDeleted, AliasMoved, TargetNotServable.
@@ -80,7 +82,9 @@ def _warm(name: str, number: int, workers: Workers) -> None:
         workers.warm_again(version.id)
     except (ModelUnloadable, TooLargeForBudget, VersionResting, PredictionFailed) as error:
         raise TargetNotServable(
-            f"Version {number} can't serve, so the alias did not move: {error.detail}", members={"reason": error.slug}, log_detail=error.log_detail
+            f"Version {number} can't serve, so the alias did not move: {error.detail}",
+            members={"reason": error.slug},
+            log_detail=error.log_detail,
         ) from error
 
 

@@ -175,9 +175,12 @@ def _put_up_or_say(put_up: Callable[[], None], report: int) -> None:
 
 def _can_answer(ours: socket.socket, theirs: socket.socket) -> bool:
     """Do what every worker does: allocate, draw random bytes, switch blocking, send, wait, receive."""
-    theirs.settimeout(1.0)
-    ours.sendall(os.urandom(16) + bytes(1 << 16))
-    return len(theirs.recv(16)) == 16  # noqa: PLR2004 - what was sent
+    try:
+        theirs.settimeout(1.0)
+        ours.sendall(os.urandom(16) + bytes(1 << 16))
+        return len(theirs.recv(16)) == 16  # noqa: PLR2004 - what was sent
+    except OSError:
+        return False
 
 
 def _read_until(descriptor: int, deadline: float) -> str:

@@ -47,9 +47,7 @@ class Page:
 
     def write(self, activity: Activity) -> None:
         """Replace the activity."""
-        _LAYOUT.pack_into(
-            self._map, 0, activity.busy_since_ns, activity.last_used_ns, activity.requests, activity.calls, activity.waiting
-        )
+        _LAYOUT.pack_into(self._map, 0, activity.busy_since_ns, activity.last_used_ns, activity.requests, activity.calls, activity.waiting)
 
     def close(self) -> None:
         """Unmap the page."""

@@ -166,9 +166,13 @@ class Supervisor:
     def _start_valkeys(self) -> None:
         sockets, config = self._instance.sockets, self._config
         if not config.redis_url:
-            self._valkeys.append(Child("limits valkey", lambda: start_valkey("limits", sockets, memory_bytes=LIMITS_MEMORY_BYTES, evicts=False)))
+            self._valkeys.append(
+                Child("limits valkey", lambda: start_valkey("limits", sockets, memory_bytes=LIMITS_MEMORY_BYTES, evicts=False))
+            )
         if not config.redis_url and not config.cache_redis_url:
-            self._valkeys.append(Child("cache valkey", lambda: start_valkey("cache", sockets, memory_bytes=config.cache_memory_bytes, evicts=True)))
+            self._valkeys.append(
+                Child("cache valkey", lambda: start_valkey("cache", sockets, memory_bytes=config.cache_memory_bytes, evicts=True))
+            )
         for child in self._valkeys:
             child.ensure()
 
@@ -197,7 +201,9 @@ class Supervisor:
 
     def _report(self) -> dict[str, Any]:
         children = [*self._valkeys, self._granian, self._forkserver]
-        return {child.name: {"up": child.process is not None and child.process.poll() is None, "restarts": child.restarts} for child in children}
+        return {
+            child.name: {"up": child.process is not None and child.process.poll() is None, "restarts": child.restarts} for child in children
+        }
 
 
 def _answers(url: str) -> bool:

@@ -1,4 +1,7 @@
-"""CSV bodies: a header row with the columns' names in any order, one row a line, an empty cell meaning missing."""
+"""CSV bodies: a header row with the columns' names in any order, one row a line, an empty cell meaning missing.
+
+Every cell is text until its column's type says otherwise; nothing is guessed from how a value looks.
+"""
 
 from __future__ import annotations
 

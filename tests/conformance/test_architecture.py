@@ -74,7 +74,7 @@ def test_imports_point_one_way() -> None:
         ("directory.py", "from registry.host import pool", "Only the command line starts the host process"),
         ("serving/__init__.py", "from registry import flavors", "Only fork server and worker reach the flavors"),
         ("host/page.py", "import redis", "Host process, fork server and workers know no web"),
-        ("errors.py", "import flask", "Only what speaks HTTP knows Flask"),
+        ("errors.py", "import flask", "Only what speaks HTTP or needs"),
         ("catalog/__init__.py", "from registry.flows import change", "The web side points one way"),
         ("frames.py", "from registry.host import page", "The host side points one way"),
         ("stray.py", "import json", "The web side points one way"),
@@ -89,7 +89,7 @@ def test_an_import_that_points_the_wrong_way_is_found(module: str, line: str, co
         file.write(f"\n{line}\n")
     result = run_import_linter(tmp_path)
     assert result.returncode == 1, result.stdout + result.stderr
-    broken = [said for said in result.stdout.splitlines() if said.endswith("BROKEN")]
+    broken = [said for said in result.stdout.splitlines() if " BROKEN" in said]
     assert any(said.startswith(contract) for said in broken), result.stdout
 
 
@@ -111,7 +111,9 @@ def test_the_environment_is_read_by_the_configuration_alone() -> None:
     found = []
     for path in MODULES:
         for node in ast.walk(tree_of(path)):
-            attribute = isinstance(node, ast.Attribute) and node.attr in names and isinstance(node.value, ast.Name) and node.value.id == "os"
+            attribute = (
+                isinstance(node, ast.Attribute) and node.attr in names and isinstance(node.value, ast.Name) and node.value.id == "os"
+            )
             imported = isinstance(node, ast.ImportFrom) and node.module == "os" and names & {alias.name for alias in node.names}
             if attribute or imported:
                 found.append(f"{relative(path)}:{node.lineno}")
@@ -169,7 +171,11 @@ def test_a_process_loads_none_of_another_ones_libraries(module: str, foreign: tu
 def test_modules_and_functions_stay_small(capsys: pytest.CaptureFixture[str]) -> None:
     """The sizes of the best-liked code: a median function of at most 11 lines, almost none over 40."""
     modules = {relative(path): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
-    functions = {f"{relative(path)}: {node.name}": (node.end_lineno or node.lineno) - node.lineno + 1 for path in MODULES for node in functions_of(path)}
+    functions = {
+        f"{relative(path)}: {node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
+        for path in MODULES
+        for node in functions_of(path)
+    }
     long = {name: lines for name, lines in functions.items() if lines > MOST_FUNCTIONS}
     with capsys.disabled():
         print(f"\n{len(modules)} modules, {sum(modules.values())} lines; median function {statistics.median(functions.values()):g} lines")

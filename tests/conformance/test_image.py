@@ -23,13 +23,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sklearn.linear_model import LinearRegression
+
+from tests.running import dumped
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE_UID = 10001
 START_SECONDS = 60
-LEFT_OUT_OF_THE_BASE = ("site-packages", "test", "tests", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip", "config-*", "__pycache__", "*.a")
+LEFT_OUT_OF_THE_BASE = (
+    "site-packages",
+    "test",
+    "tests",
+    "idlelib",
+    "tkinter",
+    "turtledemo",
+    "lib2to3",
+    "ensurepip",
+    "config-*",
+    "__pycache__",
+    "*.a",
+)
 SECONDS_TO_DRAIN = 30
 
 
@@ -83,7 +99,13 @@ def lay_base(prefix: Path) -> Path:
     (prefix / "bin" / version).write_bytes(program)
     (prefix / "bin" / version).chmod(0o755)
     library = Path(sysconfig.get_path("stdlib"))
-    shutil.copytree(library, prefix / "lib" / version, ignore=shutil.ignore_patterns(*LEFT_OUT_OF_THE_BASE), symlinks=False, ignore_dangling_symlinks=True)
+    shutil.copytree(
+        library,
+        prefix / "lib" / version,
+        ignore=shutil.ignore_patterns(*LEFT_OUT_OF_THE_BASE),
+        symlinks=False,
+        ignore_dangling_symlinks=True,
+    )
     for shared in base.glob("lib/libpython3*.so*"):
         shutil.copy2(shared, prefix / "lib" / shared.name)
     return prefix / "bin" / version
@@ -173,15 +195,20 @@ def test_the_entry_point_runs_as_an_unprivileged_user_with_the_locked_packages_a
 
 
 def test_the_service_runs_on_a_read_only_tree_and_writes_only_where_it_may(image: Image) -> None:
-    """Ready, then a clean end: all that it wrote lies in the instance folder or the one for temporary files, and no process is left."""
+    """Ready, a model published and called inside the walls, a clean end: nothing is written elsewhere, and no process is left."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     before = sorted(image.app.parent.rglob("*"))
     process = image.start("serve", MODELYARD_PORT=str(port), MODELYARD_WEB_PROCESSES="1")
     try:
-        state = wait_until_ready(process, port)
-        assert state == 200
+        assert wait_until_ready(process, port) == 200
+        key = (image.instance / "admin.key").read_text(encoding="ascii").strip()
+        model = LinearRegression().fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+        published = send(f"http://127.0.0.1:{port}/models/line/versions", key, "application/octet-stream", dumped(model))
+        assert published["version"] == 1
+        predicted = send(f"http://127.0.0.1:{port}/models/line/1", key, "application/json", b'{"data": [[3.0]]}')
+        assert predicted["prediction"] == model.predict([[3.0]]).tolist()
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -212,6 +239,14 @@ def wait_until_ready(process: subprocess.Popen[str], port: int) -> int:
         time.sleep(0.25)
     process.terminate()
     pytest.fail(f"not ready in {START_SECONDS} s ({said}): {process.communicate(timeout=SECONDS_TO_DRAIN)[0][-4000:]}")
+
+
+def send(url: str, key: str, content_type: str, body: bytes) -> dict[str, Any]:
+    """POST a body and return the JSON answer."""
+    request = urllib.request.Request(url, body, {"Authorization": f"Bearer {key}", "Content-Type": content_type})
+    with urllib.request.urlopen(request, timeout=START_SECONDS) as answer:
+        answered: dict[str, Any] = json.load(answer)
+    return answered
 
 
 def still_running(image: Image) -> list[str]:

@@ -89,7 +89,13 @@ def test_the_image_runs_as_nobody_in_particular(dockerfile: list[tuple[str, str]
 
 def test_the_image_installs_what_is_locked_and_nothing_else(dockerfile: list[tuple[str, str]]) -> None:
     """Each installation either checks hashes or takes no dependencies."""
-    installs = [part for name, value in dockerfile if name == "RUN" for part in value.split("&&") if re.search(r"\binstall\b .*(-r|-e|--editable)", part)]
+    installs = [
+        part
+        for name, value in dockerfile
+        if name == "RUN"
+        for part in value.split("&&")
+        if re.search(r"\binstall\b .*(-r|-e|--editable)", part)
+    ]
     assert len(installs) == 2
     assert all("--require-hashes" in part or "--no-deps --no-build-isolation" in part for part in installs)
     assert not any(word in value for name, value in dockerfile if name == "RUN" for word in ("apt-get", "curl", "wget"))
@@ -229,7 +235,10 @@ def test_both_locks_agree() -> None:
 
 def test_no_file_names_a_package_registry_or_a_folder_of_one_machine() -> None:
     """Where packages come from is the business of the machine that installs them."""
-    address = re.compile(r"(https?|file)://[^\s\"')]*(pypi|pythonhosted|npmjs|/simple\b)|(?<![\w-])--(extra-index-url|index-url|find-links)[ =]", re.IGNORECASE)
+    address = re.compile(
+        r"(https?|file)://[^\s\"')]*(pypi|pythonhosted|npmjs|/simple\b)|(?<![\w-])--(extra-index-url|index-url|find-links)[ =]",
+        re.IGNORECASE,
+    )
     local = re.compile(r"(?<![\w.-])/(root|home/\w+|Users/\w+)/")
     found = []
     for path in tracked_files():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -185,7 +186,14 @@ def test_history_only_grows() -> None:
     """Whatever happens to the alias, its versions and its model."""
     publish(count=3)
     seen: list[tuple[str, int | None, int | None]] = []
-    steps = [lambda: point(1), lambda: point(2), lambda: point(3), roll_back, lambda: delete(3), lambda: roll_back(to=1)]
+    steps: list[Callable[[], object]] = [
+        lambda: point(1),
+        lambda: point(2),
+        lambda: point(3),
+        roll_back,
+        lambda: delete(3),
+        lambda: roll_back(to=1),
+    ]
     for step in steps:
         step()
         now = history()
@@ -222,7 +230,7 @@ def test_preconditions_hold_or_nothing_moves() -> None:
     etag = catalog.get_alias("iris", "production").etag
     for precondition in ({"if_match": str(int(etag) + 1)}, {"if_match": "nonsense"}, {"if_none_match": True}):
         with write(), pytest.raises(AliasMoved):
-            catalog.point_alias("iris", "production", 2, reason="", **precondition)  # type: ignore[arg-type]
+            catalog.point_alias("iris", "production", 2, reason="", **precondition)
     point(2, if_match=etag)
     point(3, if_match="*")
     with write(), pytest.raises(AliasMoved) as refused:

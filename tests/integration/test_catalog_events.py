@@ -61,30 +61,25 @@ def test_every_write_leaves_its_events_and_raises_the_generation() -> None:
 
 
 def test_a_write_that_is_rolled_back_leaves_nothing() -> None:
-    """Neither the event nor the generation nor the change."""
+    """Neither the event nor the generation."""
     for change, _ in WRITES:
+        before = (catalog.generation(), catalog.list_events(limit=100))
         catalog.begin_write("k9", "host-a")
         change()
         db.session.rollback()
-        assert catalog.generation() == 0 or change is not None
-        before = (catalog.generation(), len(catalog.list_events(limit=100).items))
-        catalog.begin_write("k9", "host-a")
-        change()
-        db.session.rollback()
-        assert (catalog.generation(), len(catalog.list_events(limit=100).items)) == before
+        assert (catalog.generation(), catalog.list_events(limit=100)) == before
         with write():
             change()
 
 
-@pytest.mark.parametrize("position", range(len(WRITES)))
-def test_a_write_outside_of_begin_write_is_refused(position: int) -> None:
+def test_a_write_outside_of_begin_write_is_refused() -> None:
     """It would be seen by nobody and could number two versions alike."""
-    for change, _ in WRITES[:position]:
+    for change, _ in WRITES:
+        with pytest.raises(RuntimeError, match="begin_write"):
+            change()
+        db.session.rollback()
         with write():
             change()
-    with pytest.raises(RuntimeError, match="begin_write"):
-        WRITES[position][0]()
-    db.session.rollback()
 
 
 def test_a_write_does_not_outlive_its_commit() -> None:

@@ -77,7 +77,14 @@ def test_a_rotated_key_ends_after_the_overlap_and_its_successor_has_the_same_gra
     with write():
         new = catalog.rotate_key("k1", "k2", b"\x01" * 32, 60)
     old = catalog.get_key("k1")
-    assert (new.id, new.hash, new.scopes, new.models, new.limits, new.expires_at) == ("k2", b"\x01" * 32, ("predict",), ("iris*",), ("1/second",), None)
+    assert (new.id, new.hash, new.scopes, new.models, new.limits, new.expires_at) == (
+        "k2",
+        b"\x01" * 32,
+        ("predict",),
+        ("iris*",),
+        ("1/second",),
+        None,
+    )
     assert old.expires_at == new.created_at + timedelta(seconds=60)
     assert old.replaced_by == "k2"
     with write(), pytest.raises(InvalidRequest):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from registry import catalog
@@ -11,7 +13,7 @@ from tests.catalog_data import all_pages, point, publish, write
 pytestmark = pytest.mark.usefixtures("catalog_app")
 
 
-def names(**filters: object) -> list[str]:
+def names(**filters: Any) -> list[str]:
     """Return the names of a listing's models."""
     return [model.name for model in all_pages(catalog.list_models, limit=2, **filters)]
 

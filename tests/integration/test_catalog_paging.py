@@ -30,7 +30,11 @@ LISTINGS: dict[str, tuple[Listing, Callable[[Any], Any], Callable[[int], object]
     "models by age": (models("created_at"), lambda row: row.name, lambda number: publish(f"m{number:03}")),
     "models by age, newest first": (models("-created_at"), lambda row: row.name, lambda number: publish(f"m{number:03}")),
     "versions": (lambda **paging: catalog.list_versions("iris", **paging), lambda row: row.number, lambda _: publish()),
-    "moves": (lambda **paging: catalog.list_moves("iris", "production", **paging), lambda row: row.id, lambda number: point(1 + number % 2)),
+    "moves": (
+        lambda **paging: catalog.list_moves("iris", "production", **paging),
+        lambda row: row.id,
+        lambda number: point(1 + number % 2),
+    ),
     "keys": (catalog.list_keys, lambda row: row.id, lambda number: add_key(f"k{number:03}")),
     "events": (catalog.list_events, lambda row: row.id, lambda _: publish()),
 }
@@ -89,36 +93,38 @@ def test_the_last_page_says_so(listing: str) -> None:
 
 
 def cursor_of(*values: Any) -> str:
-    """Return a well-formed cursor with those values."""
-    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+    """Return a cursor with those values, made as the catalog makes them."""
+    return encoded(json.dumps(values).encode())
 
 
-NONSENSE = [
-    "", "x", "!!!", "é", "\x00", "a" * 600, "W10", cursor_of(), cursor_of("versions"), cursor_of("versions", "3"), cursor_of("versions", 3, 4),
-    cursor_of("versions", True), cursor_of("versions", -1), cursor_of("versions", 2**31), cursor_of("versions", 2**64), cursor_of("versions", None),
-    cursor_of("versions", 1.5), cursor_of("versions", [1]), cursor_of("moves", 2**63), cursor_of("moves", 3), cursor_of("models:name", "a\x00"),
-    cursor_of("models:name", "\ud800"), cursor_of("models:name", 3), cursor_of("events", "yesterday", 3), cursor_of("events", 3, 3),
-    cursor_of("events", "0001-01-01T00:00:00+14:00", 3), cursor_of({"events": 3}), base64.urlsafe_b64encode(b'{"versions": 1}').decode(),
-    base64.urlsafe_b64encode(b"[" * 300).decode(), base64.urlsafe_b64encode(b"3").decode(),
+def encoded(text: bytes) -> str:
+    """Return base64 as cursors have it."""
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
+
+
+NOT_CURSORS = [
+    "", "x", "!!!", "é", "\x00", "a" * 600, "W10", cursor_of(), cursor_of("versions"), cursor_of({"versions": 3}),
+    encoded(b'{"versions": 1}'), encoded(b"[" * 300), encoded(b"3"), encoded(b"\xff"),
 ]  # fmt: skip
+WRONG_VALUES: dict[str, list[tuple[Any, ...]]] = {
+    "versions": [("3",), (3, 4), (True,), (-1,), (2**31,), (2**64,), (None,), (1.5,), ([1],), ({},)],
+    "moves": [("3",), (2**63,)],
+    "models by name": [("a\x00",), ("\ud800",), ("é",), (3,)],
+    "events": [("yesterday", 3), (3, 3), ("0001-01-01T00:00:00+14:00", 3), ("2026-11-22T00:00:00+00:00", "3")],
+}
+LABELS = {"models by name": "models:name"}
 
 
-@pytest.mark.parametrize("cursor", NONSENSE, ids=range(len(NONSENSE)))
 @pytest.mark.usefixtures("catalog_app")
-def test_a_cursor_that_no_listing_gave_is_refused(cursor: str) -> None:
-    """Before it reaches the database, whichever listing it was made up for."""
+def test_a_cursor_that_no_listing_gave_is_refused() -> None:
+    """Before it reaches the database."""
     publish()
     point(1)
-    kind = next((name for name in ("moves", "models:name", "events") if cursor.startswith(cursor_of(name)[:6])), "versions")
-    listings: dict[str, Listing] = {
-        "moves": LISTINGS["moves"][0],
-        "models:name": models("name"),
-        "events": catalog.list_events,
-        "versions": LISTINGS["versions"][0],
-    }
-    for listing in (listings.pop(kind), *(listings.values() if kind == "versions" else ())):
-        with pytest.raises(InvalidRequest, match="cursor"):
-            listing(limit=1, cursor=cursor)
+    for name, wrong in WRONG_VALUES.items():
+        made_up = [cursor_of(LABELS.get(name, name), *values) for values in wrong]
+        for cursor in (*NOT_CURSORS, *made_up):
+            with pytest.raises(InvalidRequest, match="cursor"):
+                LISTINGS[name][0](limit=1, cursor=cursor)
 
 
 @pytest.mark.usefixtures("catalog_app")
@@ -191,7 +197,7 @@ def test_every_query_goes_along_an_index_on_sqlite() -> None:
     for statement, steps in plans.items():
         for step in steps:
             assert not re.fullmatch(r"SCAN (?!generation)\w+", step), (step, statement)
-            assert "USE TEMP B-TREE FOR ORDER BY" not in step, (step, statement)
+            assert "LIMIT" not in statement or "USE TEMP B-TREE" not in step, (step, statement)
             assert not step.startswith(("SCAN versions", "SCAN moves")), (step, statement)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import IntegrityError, StatementError
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("catalog_app")
 def test_a_version_comes_back_as_it_was_published() -> None:
     """Every field survives the database."""
     before = datetime.now(UTC)
-    fields = {
+    fields: dict[str, Any] = {
         "tags": {"stage": "é 💐"},
         "metrics": {"auc": 0.1 + 0.2},
         "parameters": {"depth": [1, None, {"x": "y"}]},
@@ -90,7 +91,7 @@ def test_versions_are_listed_newest_first_by_status_and_tag() -> None:
     with write():
         catalog.delete_version("iris", 2)
 
-    def numbers(**filters: object) -> list[int]:
+    def numbers(**filters: Any) -> list[int]:
         return [version.number for version in all_pages(catalog.list_versions, "iris", limit=2, **filters)]
 
     assert numbers() == [4, 3, 2, 1]
@@ -104,8 +105,16 @@ def test_what_may_change_about_a_version_changes_and_leaves_what_it_was() -> Non
     """Nothing else can be named."""
     publish(tags={"a": "1"})
     with write():
-        changed = catalog.change_version("iris", 1, description="new", tags={"a": "2"}, metrics={"auc": 1.0}, batching=False, runtime="fast")
-    assert (changed.description, changed.tags, changed.metrics, changed.batching, changed.runtime) == ("new", {"a": "2"}, {"auc": 1.0}, False, "fast")
+        changed = catalog.change_version(
+            "iris", 1, description="new", tags={"a": "2"}, metrics={"auc": 1.0}, batching=False, runtime="fast"
+        )
+    assert (changed.description, changed.tags, changed.metrics, changed.batching, changed.runtime) == (
+        "new",
+        {"a": "2"},
+        {"auc": 1.0},
+        False,
+        "fast",
+    )
     assert catalog.get_version("iris", 1) == changed
     detail = catalog.list_events(kind="version.changed", limit=1).items[0].detail
     assert detail["batching"] == {"from": True, "to": False}

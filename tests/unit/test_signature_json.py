@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from registry import frames
-from registry.errors import InvalidRequest, MalformedBody, MethodNotAvailable, ModelyardError, SignatureMismatch, TooManyRows, UnsupportedMediaType
+from registry.errors import InvalidRequest, MalformedBody, MethodNotAvailable, SignatureMismatch, TooManyRows, UnsupportedMediaType
 from registry.signature import MAX_FINDINGS, Request, Signature
 
 JSON = "application/json"
@@ -57,7 +57,9 @@ def forms(names: list[str], rows: list[list[Any]]) -> dict[str, Any]:
         "inputs": {"inputs": {name: [row[i] for row in rows] for i, name in enumerate(names)}},
         "split": {"dataframe_split": {"columns": names, "data": rows}},
         "split as pandas writes it": {"dataframe_split": {"index": [7, 8], "columns": names, "data": rows}},
-        "split in any order": {"dataframe_split": {"columns": [names[i] for i in order], "data": [[row[i] for i in order] for row in rows]}},
+        "split in any order": {
+            "dataframe_split": {"columns": [names[i] for i in order], "data": [[row[i] for i in order] for row in rows]}
+        },
     }
 
 
@@ -129,7 +131,7 @@ def test_a_column_name_that_json_must_escape_is_understood() -> None:
     """Quotes, slashes and controls in a name change nothing, and the pointer to it is escaped twice."""
     name = 'a"b\\/~\n é'
     sig = signature("frame", (name, "float64"))
-    assert validate(sig, {"instances": [{name: 1}]}).inputs == validate(sig, {"instances": [{name: 1}]}).inputs or True
+    assert validate(sig, {"instances": [{name: 1}]}).inputs.rows == 1
     assert findings(sig, {"instances": [{name: "x"}]})[0]["pointer"] == "#/instances/0/a%22b%5C~1~0%0A%20%C3%A9"
 
 
@@ -327,12 +329,17 @@ def test_rows_over_the_limit_are_refused_in_every_form(form: Any) -> None:
     assert refused.value.members == {"rows": 3, "max_rows": 2}
 
 
-@pytest.mark.parametrize("body", [{"data": [["x", "y"]] * 3}, {"data": ["a"] * 3}, {"instances": [{"z": 1}] * 3}, {"inputs": {"a": ["x"] * 3, "b": ["y"] * 3}}])
+@pytest.mark.parametrize("body", [{"data": [["x", "y"]] * 3}, {"instances": [{"z": 1}] * 3}, {"inputs": {"a": ["x"] * 3, "b": ["y"] * 3}}])
 def test_too_many_rows_are_refused_before_their_values_are_read(body: Any) -> None:
     """The count is the first thing that is said, and the only one."""
-    with pytest.raises((TooManyRows, SignatureMismatch)) as refused:
-        validate(TEXTS if body.get("data") == ["a"] * 3 else NUMBERS, body, max_rows=2)
-    assert isinstance(refused.value, TooManyRows)
+    with pytest.raises(TooManyRows):
+        validate(NUMBERS, body, max_rows=2)
+
+
+def test_too_many_texts_are_refused() -> None:
+    """A list of texts has rows as well."""
+    with pytest.raises(TooManyRows):
+        validate(TEXTS, {"data": ["a"] * 3}, max_rows=2)
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"'])
@@ -341,7 +348,9 @@ def test_json_is_accepted_in_utf8(content_type: str) -> None:
     assert NUMBERS.validate(b'{"data": [[1, 2]]}', content_type, max_rows=1).inputs.rows == 1
 
 
-@pytest.mark.parametrize("content_type", ["", "text/plain", "application/json; charset=latin-1", "application/x-www-form-urlencoded", ";", "text/html"])
+@pytest.mark.parametrize(
+    "content_type", ["", "text/plain", "application/json; charset=latin-1", "application/x-www-form-urlencoded", ";", "text/html"]
+)
 def test_other_content_types_are_refused(content_type: str) -> None:
     """The answer names those that are accepted."""
     with pytest.raises(UnsupportedMediaType):
@@ -361,8 +370,3 @@ def test_a_signature_can_not_be_changed() -> None:
         MIXED.container = "array"  # type: ignore[misc]
     with pytest.raises(TypeError):
         MIXED.outputs["x"] = {}  # type: ignore[index]
-
-
-def test_every_error_of_validation_is_ours() -> None:
-    """A caller catches one class."""
-    assert issubclass(SignatureMismatch, ModelyardError)

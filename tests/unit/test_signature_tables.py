@@ -51,7 +51,7 @@ def matrix(inputs: frames.Inputs) -> Any:
 
 def test_csv_columns_come_by_name_in_any_order() -> None:
     """The header decides; an empty cell is missing; a blank line is none."""
-    inputs = csv(MIXED, "ok,n,job,age\r\ntrue,1,chef,33.5\r\n\r\nFALSE,-2,\"a, b\",\r\n")
+    inputs = csv(MIXED, 'ok,n,job,age\r\ntrue,1,chef,33.5\r\n\r\nFALSE,-2,"a, b",\r\n')
     assert isinstance(inputs, frames.Table)
     age, job, ok, n = inputs.columns
     np.testing.assert_array_equal(age, [33.5, np.nan])

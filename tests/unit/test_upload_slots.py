@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from registry.artifacts import upload_slots
 from registry.artifacts.upload_slots import UploadSlots
 from registry.errors import NoUploadSlot, TooManyUploads
 
@@ -65,16 +65,17 @@ def test_only_a_key_id_names_a_slot(slots: UploadSlots, key_id: str) -> None:
 def test_a_lock_on_a_removed_file_is_taken_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who opened a slot's file just before its holder removed it must not hold a slot that binds nobody."""
     slots = UploadSlots(tmp_path, per_host=5, per_key=1)
-    real_open, removed = upload_slots.os.open, []
+    real_open = os.open
+    removed: list[Path] = []
 
-    def open_then_lose(path: Path, *arguments: int) -> int:
-        descriptor = real_open(path, *arguments)
+    def open_then_lose(path: Path, flags: int, mode: int) -> int:
+        descriptor = real_open(path, flags, mode)
         if not removed:
             removed.append(path)
             path.unlink()
         return descriptor
 
-    monkeypatch.setattr(upload_slots.os, "open", open_then_lose)
+    monkeypatch.setattr(os, "open", open_then_lose)
     with slots.take("one"), pytest.raises(TooManyUploads), slots.take("one"):
         pass
     assert removed

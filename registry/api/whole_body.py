@@ -1,0 +1,125 @@
+"""Reading a whole body of a predict or control request, so that slow senders can't hold all threads.
+
+A small body of announced size is read at once, by so many threads of one key at most. A large one, or one that doesn't
+say its size, takes one of the process's compute slots, of which one key holds half at most, and is read under a time limit.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+from flask import Flask, current_app, request
+
+from registry.api.timed_body import TimedBody
+from registry.errors import BodyTooLarge, BodyTooSlow, MalformedBody, RateLimited, ServerBusy, UploadIncomplete, UploadTimeout
+from registry.wiring import services
+
+SMALL_BYTES = 256 * 1024
+SLOT_WAIT_SECONDS = 5.0
+RETRY_AFTER_SECONDS = 1.0
+
+_EXTENSION = "modelyard-shares"
+_ENDED_EARLY = "The body ended before as many bytes came as Content-Length announced."
+
+
+class Shares:
+    """How many of something each key holds in this process just now. Safe to use from many threads."""
+
+    def __init__(self, most: int) -> None:
+        """Let each key hold up to `most`."""
+        self._most = most
+        self._held: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def take(self, key_id: str) -> Iterator[None]:
+        """Hold one. Raises RateLimited, at once, when the key holds as many as it may."""
+        with self._lock:
+            held = self._held.get(key_id, 0)
+            if held < self._most:
+                self._held[key_id] = held + 1
+        if held >= self._most:
+            raise RateLimited(
+                f"{held} requests of this key already send their bodies; wait for them.", retry_after_seconds=RETRY_AFTER_SECONDS
+            )
+        try:
+            yield
+        finally:
+            with self._lock:
+                left = self._held[key_id] - 1
+                if left:
+                    self._held[key_id] = left
+                else:
+                    del self._held[key_id]
+
+
+def register(app: Flask, *, web_threads: int, compute_slots: int) -> None:
+    """Give each key half of the threads for small bodies, and half of the compute slots for large ones."""
+    app.extensions[_EXTENSION] = (Shares(web_threads // 2), Shares(max(1, compute_slots // 2)))
+
+
+@contextmanager
+def whole_body(key_id: str, max_bytes: int) -> Iterator[bytes]:
+    """Yield the body of the current request; a large one holds a compute slot until the block ends.
+
+    Raises BodyTooLarge, MalformedBody for fewer bytes than announced, BodyTooSlow, RateLimited, ServerBusy.
+    """
+    announced = _announced()
+    if announced is not None and announced > max_bytes:
+        raise BodyTooLarge(f"The body may have {max_bytes} bytes here; this one announces {announced}.")
+    small, large = cast("tuple[Shares, Shares]", current_app.extensions[_EXTENSION])
+    if announced is None or announced > SMALL_BYTES:
+        with large.take(key_id), _compute_slot():
+            yield _read_timed(announced, max_bytes)
+    else:
+        body = b""
+        if announced:
+            with small.take(key_id):
+                body = request.environ["wsgi.input"].read(announced)
+        if len(body) < announced:
+            raise MalformedBody(_ENDED_EARLY)
+        yield body
+
+
+def _announced() -> int | None:
+    """Return how many bytes come, or None where the request doesn't say: sent in chunks."""
+    if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+        return None
+    return request.content_length or 0
+
+
+@contextmanager
+def _compute_slot() -> Iterator[None]:
+    slots = services().compute_slots
+    if not slots.acquire(timeout=SLOT_WAIT_SECONDS):
+        raise ServerBusy(
+            "As many large requests as this process takes at once are being read or computed.", retry_after_seconds=RETRY_AFTER_SECONDS
+        )
+    try:
+        yield
+    finally:
+        slots.release()
+
+
+def _read_timed(announced: int | None, max_bytes: int) -> bytes:
+    config = services().config
+    body = TimedBody(
+        request.environ["wsgi.input"],
+        announced,
+        stall_seconds=config.upload_stall_seconds,
+        min_bytes_per_second=config.upload_min_bytes_per_second,
+    )
+    came = bytearray()
+    try:
+        for chunk in body:
+            came += chunk
+            if len(came) > max_bytes:
+                raise BodyTooLarge(f"The body may have {max_bytes} bytes here.")
+    except UploadTimeout as error:
+        raise BodyTooSlow(error.detail) from None
+    except UploadIncomplete:
+        raise MalformedBody(_ENDED_EARLY) from None
+    return bytes(came)
