@@ -28,6 +28,7 @@ from registry.api import (
     requests,
     serving,
     versions,
+    whole_body,
 )
 from registry.extensions import init_database
 
@@ -51,6 +52,7 @@ def create_app(config: Config) -> Flask:
     requests.register(app)
     auth.register(app)
     limits.register(app, built.instance.redis_url, config.failed_auth_limit)
+    whole_body.register(app, web_threads=config.web_threads, compute_slots=config.compute_slots)
     problems.register(app)
     predictions.register(app)
     health.register(app)

@@ -17,6 +17,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase
 
+from registry import outage
 from registry.errors import RegistryUnavailable
 
 #: Execution option of a connection: how its SQLite transactions begin, such as `IMMEDIATE`; deferred when absent.
@@ -94,7 +95,7 @@ def database_away(error: BaseException) -> RegistryUnavailable:
 
 
 def engine_options(url: str) -> dict[str, Any]:
-    """Return the pool's settings: small waits, connections checked before use, a statement timeout on PostgreSQL."""
+    """Return the pool's settings: small waits, connections checked before use, and PostgreSQL's own limits, shorter than our patience."""
     if url.startswith("sqlite"):
         return {"pool_size": 32, "max_overflow": 256, "pool_timeout": 10}
     return {
@@ -102,7 +103,7 @@ def engine_options(url: str) -> dict[str, Any]:
         "max_overflow": 24,
         "pool_timeout": 5,
         "pool_pre_ping": True,
-        "connect_args": {"connect_timeout": 3, "options": "-c statement_timeout=30000 -c lock_timeout=15000"},
+        "connect_args": {"connect_timeout": 2, "options": "-c statement_timeout=4500 -c lock_timeout=4000"},
     }
 
 
@@ -113,6 +114,7 @@ def init_database(app: Flask, url: str) -> None:
     db.init_app(app)
     with app.app_context():
         configure_sqlite(db.engine)
+        outage.guard(db.engine)
 
 
 def configure_sqlite(engine: Engine) -> None:

@@ -6,6 +6,7 @@ text as msgpack; nothing here can execute anything, and no pickle is ever read o
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -218,7 +219,7 @@ def _unpack_parts(data: bytes | memoryview) -> tuple[str, list[str] | None, list
             array_dtype = np.dtype(dtype)
             if array_dtype.kind not in NUMERIC_KINDS:
                 raise FrameError(f"arrays of kind {array_dtype.kind!r} don't travel")
-            count = int(np.prod(shape_or_values, dtype=object))
+            count = math.prod(shape_or_values)
             stop = end + count * array_dtype.itemsize
             if stop > len(view):
                 raise FrameError("an array is shorter than its shape says")

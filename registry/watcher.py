@@ -14,8 +14,7 @@ import redis
 from flask import Flask
 
 from registry import catalog, observability
-from registry.catalog import Change
-from registry.directory import CHANNEL
+from registry.directory import CHANNEL, HeldMove
 from registry.errors import ModelyardError
 from registry.extensions import reading
 from registry.wiring import Services
@@ -30,71 +29,84 @@ class Watcher:
         """Prepare; `start` begins."""
         self._app = app
         self._services = services
-        self._warming: set[int] = set()
+        self._held: list[HeldMove] = []
+        self._warming: set[HeldMove] = set()
         self._warmers = ThreadPoolExecutor(WARMERS, thread_name_prefix="warm")
         self._pubsub: redis.client.PubSub | None = None
+        self._poll_at = 0.0
 
     def start(self) -> None:
         """Listen until the process ends."""
         threading.Thread(target=self._run, daemon=True, name="watcher").start()
+        threading.Thread(target=self._load_pinned, daemon=True, name="pinned").start()
 
     def _run(self) -> None:
-        self._warmers.submit(self._load_pinned)
         while True:
             try:
-                self._hear()
-                self._poll()
-            except Exception:  # a watcher that ends would leave this process in the past
+                self._poll(self._hear(self._longest_wait()))
+            except Exception:  # noqa: BLE001 - a watcher that ends would leave this process in the past
                 observability.log.exception("watcher stumbled")
                 time.sleep(self._services.config.poll_seconds)
 
-    def _hear(self) -> None:
-        """Wait for an announcement, or for the time of a poll."""
-        seconds = self._services.config.poll_seconds
+    def _longest_wait(self) -> float:
+        """Return the seconds until the next poll, or until a held move's time is up."""
+        left = [self._deadline(move) - time.monotonic() for move in self._held]
+        return min([self._services.config.poll_seconds, *(seconds for seconds in left if seconds > 0)])
+
+    def _hear(self, seconds: float) -> int | None:
+        """Wait for announcements and return the newest, or None where it is time to ask without one."""
         try:
             if self._pubsub is None:
-                self._pubsub = self._services.announcements.pubsub(ignore_subscribe_messages=True)
+                self._pubsub = self._services.announcements.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
                 self._pubsub.subscribe(CHANNEL)
-            self._pubsub.get_message(timeout=seconds)
+            message, newest = self._pubsub.get_message(timeout=seconds), None
+            while message is not None:  # one poll for all that came together
+                newest = max(newest or 0, int(message["data"]))
+                message = self._pubsub.get_message()
         except (redis.RedisError, OSError):
+            if self._pubsub is not None:
+                self._pubsub.close()
             self._pubsub = None
             time.sleep(seconds)
+            return None
+        return newest if time.monotonic() < self._poll_at else None
 
-    def _poll(self) -> None:
+    def _poll(self, announced: int | None) -> None:
+        if announced is None:
+            self._poll_at = time.monotonic() + self._services.config.poll_seconds
         try:
             with self._app.app_context():
-                held = self._services.directory.poll()
+                self._held = self._services.directory.poll(announced)
         except ModelyardError:
-            return  # the database is away; readiness says so
-        for change in held:
-            if change.generation not in self._warming:
-                self._warming.add(change.generation)
-                self._warmers.submit(self._warm, change)
+            return  # the database is away; readiness says so, and what is served goes on
+        for move in self._held:
+            if time.monotonic() >= self._deadline(move):
+                self._services.directory.settle(move)  # whether or not a warmer was free for it
+            elif move not in self._warming:
+                self._warming.add(move)
+                self._warmers.submit(self._warm, move)
 
-    def _warm(self, change: Change) -> None:
-        """Load the new target, then let the move take effect; after the deadline it does so anyway."""
-        deadline = threading.Timer(self._services.config.switch_deadline_seconds, self._services.directory.settle, [change])
-        deadline.daemon = True
-        deadline.start()
+    def _deadline(self, move: HeldMove) -> float:
+        return move.since + self._services.config.switch_deadline_seconds
+
+    def _warm(self, move: HeldMove) -> None:
+        """Load the new target where the old one is served, then let the move take effect. What fails is tried again until the time is up."""
         try:
             with self._app.app_context():
-                version_id = self._target(change)
-                if version_id is not None:
-                    self._services.workers.warm(version_id)
+                if self._matters(move):
+                    self._services.workers.warm(self._services.directory.resolve(move.model, move.target).id)
+            self._services.directory.settle(move)
         except ModelyardError as error:
-            observability.log.warning("target of a move can't be loaded here", model=change.model, alias=change.alias, reason=error.slug)
+            observability.log.warning("target of a move can't be loaded here", model=move.model, alias=move.alias, reason=error.slug)
         finally:
-            deadline.cancel()
-            self._services.directory.settle(change)
-            self._warming.discard(change.generation)
+            self._warming.discard(move)
 
-    def _target(self, change: Change) -> int | None:
-        if change.model is None or change.alias is None:
-            return None
-        if not self._services.directory.remembers(change.model, change.alias):
-            return None
-        with reading():
-            return catalog.get_version(change.model, catalog.get_alias(change.model, change.alias).version).id
+    def _matters(self, move: HeldMove) -> bool:
+        """Tell whether this process was asked for the alias, or another of this host serves where it pointed."""
+        if self._services.directory.remembers(move.model, move.alias):
+            return True
+        loaded = self._services.workers.report()["loaded"]
+        return any((row["model"], row["version"]) == (move.model, move.served) for row in loaded)
 
     def _load_pinned(self) -> None:
         with self._app.app_context():

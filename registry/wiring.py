@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,6 +20,7 @@ from registry.artifacts.store import ArtifactStore
 from registry.artifacts.upload_slots import UploadSlots
 from registry.directory import Directory, SharedWord
 from registry.extensions import reading
+from registry.flows import load_notes
 from registry.flows.change import Change
 from registry.instance import Instance, Secrets, write_private
 from registry.serving.predictions import Computing, Predictions, connect
@@ -53,18 +55,20 @@ def build(config: Config) -> Services:
     instance.prepare()
     secret = instance.secrets()
     host = host_name(instance)
+    directory = Directory(SharedWord(instance.generation), host=host, stale_ok_seconds=config.stale_ok_seconds)
+    announcements = connect(instance.redis_url)
     return Services(
         config=config,
         instance=instance,
         secrets=secret,
         host=host,
-        directory=Directory(SharedWord(instance.generation), host=host, stale_ok_seconds=config.stale_ok_seconds),
-        workers=_workers(config, instance),
+        directory=directory,
+        workers=_workers(config, instance, lambda: Change(load_notes.ACTOR, host, directory, announcements)),
         predictions=_predictions(config, instance, secret),
         computing=Computing(),
         artifacts=open_store(config, instance),
         upload_slots=UploadSlots(instance.upload_slots, config.upload_slots, config.uploads_per_key),
-        announcements=connect(instance.redis_url),
+        announcements=announcements,
         compute_slots=threading.BoundedSemaphore(config.compute_slots),
     )
 
@@ -89,13 +93,16 @@ def host_name(instance: Instance) -> str:
 
 def open_store(config: Config, instance: Instance) -> ArtifactStore:
     """Return the artifact store of this host."""
-    return ArtifactStore(instance.artifacts, instance.quarantine, max_bytes=config.max_artifact_bytes, min_free_bytes=config.min_free_bytes)
+    return ArtifactStore(
+        instance.artifacts, instance.quarantine, max_bytes=int(config.max_artifact_bytes), min_free_bytes=int(config.min_free_bytes)
+    )
 
 
-def _workers(config: Config, instance: Instance) -> Workers:
+def _workers(config: Config, instance: Instance, new_change: Callable[[], Change]) -> Workers:
     return Workers(
         instance.host_socket,
         get_spec=_get_spec,
+        note_load=lambda version_id, error: load_notes.note_load(version_id, error, change=new_change()),
         prediction_timeout_seconds=config.prediction_timeout_seconds,
         load_timeout_seconds=config.load_timeout_seconds,
         load_wait_seconds=config.load_wait_seconds,

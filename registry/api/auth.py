@@ -22,6 +22,7 @@ from registry.wiring import services
 View = TypeVar("View", bound=Callable[..., object])
 
 ANYONE = "anyone"
+ANY_KEY = "any-key"
 BY_CONFIGURATION = "by-configuration"
 _NAME = "required_scope"
 
@@ -50,7 +51,7 @@ class Caller:
 
 
 def needs(scope: str) -> Callable[[View], View]:
-    """Declare what a route needs: a scope, ANYONE, or BY_CONFIGURATION (no key where `public_metrics` is set)."""
+    """Declare what a route needs: a scope, ANY_KEY, ANYONE, or BY_CONFIGURATION (no key where `public_metrics` is set)."""
 
     def mark(view: View) -> View:
         setattr(view, _NAME, scope)
@@ -78,14 +79,15 @@ def required_scope(endpoint: str) -> str:
 
 
 def _authenticate() -> None:
-    if request.endpoint is None or request.routing_exception is not None:
-        return
+    if request.endpoint is None or request.routing_exception is not None or request.method == "OPTIONS":
+        return  # a browser asks with OPTIONS before it sends a key; the answer names methods alone
     scope = required_scope(request.endpoint)
     if scope == ANYONE or (scope == BY_CONFIGURATION and services().config.public_metrics):
         return
     found = identify(request.headers.get("Authorization", ""))
     g.caller = found
-    found.require("read" if scope == BY_CONFIGURATION else scope)
+    if scope != ANY_KEY:
+        found.require("read" if scope == BY_CONFIGURATION else scope)
     name = (request.view_args or {}).get("name")
     if name is not None:
         found.require_sees(name)

@@ -13,7 +13,9 @@ import msgspec
 from flask import Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from registry.errors import BodyTooLarge, Finding, InvalidRequest, MalformedBody, UnsupportedMediaType
+from registry.api.auth import caller
+from registry.api.whole_body import whole_body
+from registry.errors import Finding, InvalidRequest, MalformedBody, UnsupportedMediaType
 from registry.naming import parse_selector, require_alias, require_model_name
 
 MAX_CONTROL_BODY_BYTES = 1 << 20
@@ -25,20 +27,20 @@ class StrictRequest(Request):
     """A request whose JSON is read strictly, whatever the framework would forgive."""
 
     def get_json(self, force: bool = False, silent: bool = False, cache: bool = True) -> Any:  # noqa: ARG002, FBT001, FBT002 - Flask's signature
-        """Return the JSON body; an empty body is an empty object. Raises MalformedBody, UnsupportedMediaType, BodyTooLarge."""
-        if (self.content_length or 0) > MAX_CONTROL_BODY_BYTES:
-            raise BodyTooLarge(f"At most {MAX_CONTROL_BODY_BYTES} bytes are accepted here.")
-        self.max_content_length = MAX_CONTROL_BODY_BYTES
-        body = self.get_data()
-        if not body:
-            return {}
-        if self.mimetype != "application/json":
-            raise UnsupportedMediaType("Send JSON with 'Content-Type: application/json'.")
-        return strict_json(body)
+        """Return the JSON object of the body; an empty body is an empty object. Raises MalformedBody, UnsupportedMediaType, and what `whole_body` does."""
+        with whole_body(caller().id, MAX_CONTROL_BODY_BYTES) as body:
+            if not body:
+                return {}
+            if self.mimetype != "application/json":
+                raise UnsupportedMediaType("Send JSON with 'Content-Type: application/json'.")
+            value = strict_json(body)
+        if not isinstance(value, dict):
+            raise InvalidRequest("The body must be a JSON object.")  # the framework would parse a text once more, less strictly
+        return value
 
 
 def strict_json(body: bytes) -> Any:
-    """Parse JSON, refusing NaN, infinities, numbers out of range, duplicate names and deep nesting. Raises MalformedBody."""
+    """Parse JSON, refusing NaN, infinities, numbers out of range, duplicate names, deep nesting and NUL in texts. Raises MalformedBody."""
     try:
         value = msgspec.json.decode(body)
         json.loads(body, object_pairs_hook=_without_doubles)
@@ -46,7 +48,17 @@ def strict_json(body: bytes) -> Any:
         raise MalformedBody("The JSON is nested too deeply.") from None
     except (msgspec.MsgspecError, ValueError) as error:
         raise MalformedBody(f"The body isn't valid JSON: {_own_words(error)}") from None
+    if b"\\u0000" in body and _holds_nul(value):
+        raise MalformedBody("A text in the body holds the character NUL, which can't be kept.")
     return value
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_holds_nul(name) or _holds_nul(inner) for name, inner in value.items())
+    return isinstance(value, list) and any(_holds_nul(inner) for inner in value)
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from flask_openapi3 import APIBlueprint
 
 from registry import catalog
 from registry.api import representations
-from registry.api.auth import needs
+from registry.api.auth import caller, needs
 from registry.api.bodies import Listing
 from registry.api.versions import aware
+from registry.errors import Forbidden
 
 blueprint = APIBlueprint("events", __name__)
 
@@ -31,7 +32,11 @@ class EventQuery(Listing):
 @blueprint.get("/events")
 @needs("admin")
 def list_events(query: EventQuery) -> Response:
-    """List events, newest first."""
+    """List events, newest first; a key that is bound to models must name one of them."""
+    if query.model is not None:
+        caller().require_sees(query.model)
+    elif caller().key.models:
+        raise Forbidden("Your key is bound to models: name one of them with ?model=.")
     page = catalog.list_events(
         model=query.model,
         actor=query.actor,

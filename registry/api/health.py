@@ -16,9 +16,9 @@ from prometheus_client.core import REGISTRY, CounterMetricFamily, GaugeMetricFam
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from registry import catalog
-from registry.api.auth import ANYONE, BY_CONFIGURATION, needs
+from registry.api.auth import ANYONE, BY_CONFIGURATION, caller, needs
 from registry.api.representations import json_response
-from registry.errors import ModelyardError
+from registry.errors import Forbidden, ModelyardError
 from registry.extensions import reading
 from registry.wiring import Services, services
 
@@ -58,6 +58,8 @@ def ready() -> Response:
 @needs(BY_CONFIGURATION)
 def metrics() -> Response:
     """Return the metrics of all web processes of this host and of its host process, for Prometheus."""
+    if not services().config.public_metrics and caller().key.models:
+        raise Forbidden("The metrics name every model, and your key is bound to some.")
     folder = services().instance.metrics
     gathered = CollectorRegistry() if folder.is_dir() else REGISTRY
     if folder.is_dir():

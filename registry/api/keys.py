@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 
 from registry import catalog, keys
 from registry.api import limits, representations
-from registry.api.auth import Caller, caller, needs
+from registry.api.auth import ANY_KEY, Caller, caller, needs
 from registry.api.bodies import KeyPath, Listing, Strict
 from registry.api.versions import aware
 from registry.catalog import UNCHANGED
@@ -79,12 +79,13 @@ class Rotation(Strict):
 @needs("admin")
 def make_key(body: NewKey) -> Response:
     """Make a key; the answer is the only place where it ever stands."""
-    _require_within(caller(), body.models)
+    expires_at = _future(body.expires_at)
+    _require_within(caller(), body.models, expires_at)
     text, parsed = keys.make_key()
     with services().change(caller().id):
         made = catalog.add_key(
             id=parsed.id, name=body.name, hash=keys.hash_secret(parsed.secret, services().secrets.key_pepper), scopes=tuple(dict.fromkeys(body.scopes)),
-            models=tuple(body.models), limits=tuple(body.limits or services().config.default_limits), expires_at=_future(body.expires_at),
+            models=tuple(body.models), limits=tuple(body.limits or services().config.default_limits), expires_at=expires_at,
         )  # fmt: skip
     return representations.json_response({**representations.key(made), "key": text}, 201, {"Location": f"/keys/{made.id}"})
 
@@ -113,10 +114,12 @@ def change_key(path: KeyPath, body: KeyChange) -> Response:
     for name in ("scopes", "models", "limits"):
         if name in changes:
             changes[name] = tuple(changes[name])
-    _require_may_touch(path.key_id)
-    if "models" in changes:
-        _require_within(caller(), list(changes["models"]))
+    if changes.get("limits") == ():
+        changes["limits"] = tuple(services().config.default_limits)
+    key = catalog.get_key(path.key_id)
+    _require_within(caller(), list(key.models), key.expires_at)
     expires_at = _future(changes.pop("expires_at")) if "expires_at" in changes else UNCHANGED
+    _require_within(caller(), list(changes.get("models", key.models)), key.expires_at if expires_at is UNCHANGED else expires_at)
     with services().change(caller().id):
         changed = catalog.change_key(path.key_id, **changes, expires_at=expires_at)
     return representations.json_response(representations.key(changed))
@@ -126,7 +129,7 @@ def change_key(path: KeyPath, body: KeyChange) -> Response:
 @needs("admin")
 def revoke_key(path: KeyPath) -> Response:
     """Revoke a key: at once on this host, within a second elsewhere."""
-    _require_may_touch(path.key_id)
+    _require_within(caller(), list(catalog.get_key(path.key_id).models), caller().key.expires_at)  # how long it lives doesn't matter here
     with services().change(caller().id):
         revoked = catalog.revoke_key(path.key_id)
     return representations.json_response(representations.key(revoked))
@@ -136,7 +139,8 @@ def revoke_key(path: KeyPath) -> Response:
 @needs("admin")
 def rotate_key(path: KeyPath, body: Rotation) -> Response:
     """Make a new key with the same grants; the old one ends after the overlap."""
-    _require_may_touch(path.key_id)
+    key = catalog.get_key(path.key_id)
+    _require_within(caller(), list(key.models), key.expires_at)
     text, parsed = keys.make_key()
     with services().change(caller().id):
         made = catalog.rotate_key(
@@ -146,7 +150,7 @@ def rotate_key(path: KeyPath, body: Rotation) -> Response:
 
 
 @blueprint.get("/me")
-@needs("read")
+@needs(ANY_KEY)
 def show_me() -> Response:
     """Show the caller's own key, its limits and what is left of them."""
     shown = representations.key(caller().key)
@@ -154,16 +158,12 @@ def show_me() -> Response:
     return representations.json_response(shown)
 
 
-def _require_may_touch(key_id: str) -> None:
-    """Refuse a key bound to some models that would change, rotate or revoke one that may do more. Raises Forbidden."""
-    if caller().key.models:
-        _require_within(caller(), list(catalog.get_key(key_id).models))
-
-
-def _require_within(who: Caller, patterns: list[str]) -> None:
-    """Refuse to mint more than `who` has: with model patterns of its own, it may hand out only those. Raises Forbidden."""
+def _require_within(who: Caller, patterns: list[str], expires_at: datetime | None) -> None:
+    """Refuse to hand out, or to touch, more than `who` has: models outside its patterns, or a longer life. Raises Forbidden."""
     if who.key.models and (not patterns or not set(patterns) <= set(who.key.models)):
-        raise Forbidden("Your key is bound to models, so a key that it makes must name some of the same patterns.")
+        raise Forbidden("Your key is bound to models: it can only make or touch keys that name some of the same patterns.")
+    if who.key.expires_at is not None and (expires_at is None or expires_at > who.key.expires_at):
+        raise Forbidden("Your key expires: it can only make or touch keys that expire no later.")
 
 
 def _future(at: datetime | None) -> datetime | None:

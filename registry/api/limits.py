@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar, cast
 
-from flask import Flask, current_app
+from flask import Flask, current_app, g
 from limits import RateLimitItem, parse_many
 from limits.storage import MemoryStorage, Storage
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from registry import observability
 from registry.errors import RateLimited
@@ -24,6 +26,8 @@ from registry.extensions import limiter
 Result = TypeVar("Result")
 
 RETRY_SECONDS = 1.0
+MOST_AMOUNT = 10**9
+LONGEST_WINDOW_SECONDS = 366 * 86_400
 ADDRESS_SCOPE = "failed-auth"
 
 
@@ -74,32 +78,48 @@ class Counters:
         return max(1, int(ends - now + 0.999))
 
     def _on_storage(self, call: Callable[[Storage], Result]) -> Result:
-        if time.monotonic() < self._retry_at:
+        if self._retry_at and not self._may_try():
             return call(self._own)
         try:
             answer = call(self._shared)
         except Exception as error:  # noqa: BLE001 - whichever client the storage uses, its failures mean the same here
-            with self._lock:
-                self._note_failure(error)
+            self._note_failure(error)
             return call(self._own)
         if self._retry_at:
-            self._retry_at = 0.0
-            self._window_ends.clear()
-            observability.log.info("shared limit counters are back")
+            self._note_return()
         return answer
+
+    def _may_try(self) -> bool:
+        """Let one request each RETRY_SECONDS find out whether the storage is back, while the others go on."""
+        with self._lock:
+            now = time.monotonic()
+            if now < self._retry_at:
+                return False
+            self._retry_at = now + RETRY_SECONDS
+            return True
 
     def _note_failure(self, error: Exception) -> None:
         observability.REDIS_FAILURES.labels("limits").inc()
-        if self._retry_at == 0.0:
+        with self._lock:
+            first = self._retry_at == 0.0
+            self._retry_at = time.monotonic() + RETRY_SECONDS
             self._window_ends.clear()
+        if first:
             observability.log.warning("shared limit counters are away; counting in this process", reason=type(error).__name__)
-        self._retry_at = time.monotonic() + RETRY_SECONDS
+
+    def _note_return(self) -> None:
+        with self._lock:
+            again = self._retry_at != 0.0
+            self._retry_at = 0.0
+            self._window_ends.clear()
+        if again:
+            observability.log.info("shared limit counters are back")
 
 
 def register(app: Flask, redis_url: str, failed_auth_limit: str) -> None:
     """Bind the limiter to the Redis that must not evict."""
     app.config["RATELIMIT_STORAGE_URI"] = redis_url.replace("unix://", "redis+unix://", 1)
-    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25}
+    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25, "retry": Retry(NoBackoff(), 0)}
     app.config["RATELIMIT_STRATEGY"] = "fixed-window"
     app.config["RATELIMIT_HEADERS_ENABLED"] = False
     limiter.init_app(app)
@@ -109,17 +129,26 @@ def register(app: Flask, redis_url: str, failed_auth_limit: str) -> None:
 
 @lru_cache(maxsize=4096)
 def parse_limits(texts: tuple[str, ...]) -> tuple[RateLimitItem, ...]:
-    """Return limits such as `600/minute`, the shortest window first. Raises ValueError for a text that isn't one."""
-    items = [item for text in texts for item in parse_many(text)]
+    """Return limits such as `600/minute`, the shortest window first. Raises ValueError for a text that isn't one, or is out of bounds."""
+    items: list[RateLimitItem] = []
+    for text in texts:
+        (item,) = parse_many(text)  # several in one text are a ValueError, too
+        if not 0 < item.amount <= MOST_AMOUNT or not 0 < item.get_expiry() <= LONGEST_WINDOW_SECONDS:
+            raise ValueError(f"{item} is out of bounds")
+        items.append(item)
     return tuple(sorted(items, key=lambda item: item.get_expiry()))
 
 
-def count_prediction(key_id: str, texts: tuple[str, ...]) -> Standing | None:
-    """Count one predict request against each limit of a key. Raises RateLimited, with the seconds until the window ends."""
+def count_prediction(key_id: str, texts: tuple[str, ...]) -> None:
+    """Count one predict request against each limit of a key, and note the tightest for the answer's headers.
+
+    Raises RateLimited, with the seconds until the window ends; what was refused by a short window isn't counted in longer ones.
+    """
     tightest: Standing | None = None
     for item in parse_limits(texts):
         standing = _counters().add(item, key_id)
         if standing.remaining < 0:
+            g.standing = standing
             observability.LIMIT_REFUSALS.labels("key").inc()
             raise RateLimited(
                 f"The key's limit of {item} is used up.",
@@ -128,7 +157,7 @@ def count_prediction(key_id: str, texts: tuple[str, ...]) -> Standing | None:
             )
         if tightest is None or standing.remaining < tightest.remaining:
             tightest = standing
-    return tightest
+    g.standing = tightest
 
 
 def standings(key_id: str, texts: tuple[str, ...]) -> list[dict[str, object]]:

@@ -13,15 +13,15 @@ import msgspec
 import numpy as np
 from flask import Flask, Response, g, request
 
-from registry import observability
 from registry.api import limits
 from registry.api.auth import caller, needs
 from registry.api.bodies import read_names
-from registry.errors import BodyTooLarge, MalformedBody, ModelyardError, NotAcceptable
+from registry.api.whole_body import whole_body
+from registry.errors import ModelyardError, NotAcceptable, NotFound, RegistryUnavailable, VersionDeleted
 from registry.flows.predict import Payload, Prediction, predict
 from registry.frames import Outputs
 from registry.naming import PRODUCTION
-from registry.wiring import services
+from registry.wiring import Services, services
 
 NPY = "application/x-npy"
 DEFAULT_METHOD = "predict"
@@ -50,41 +50,40 @@ def predict_production(name: str) -> Response:
 
 
 def _predict(name: str, selector: int | str) -> Response:
-    standing = limits.count_prediction(caller().id, caller().key.limits)
-    g.standing = standing
+    limits.count_prediction(caller().id, caller().key.limits)
     built = services()
-    control = request.headers.get("Cache-Control", "")
-    payload = Payload(
-        read_body(built.config.max_body_bytes),
+    try:
+        with whole_body(caller().id, built.config.max_body_bytes) as body:
+            g.prediction = prediction = predict(
+                name, selector, _payload(body), directory=built.directory, workers=built.workers, predictions=built.predictions,
+                computing=built.computing, max_rows=built.config.max_rows,
+            )  # fmt: skip
+            return _respond(prediction)
+    except ModelyardError as error:
+        g.failed_prediction = (*_resolved_to(built, name, selector, error), error.slug)
+        raise
+
+
+def _payload(body: bytes) -> Payload:
+    control = request.headers.get("Cache-Control", "").lower()
+    return Payload(
+        body,
         request.headers.get("Content-Type", ""),
         method=request.args.get("method", DEFAULT_METHOD),
         look_up=not any(directive in control for directive in UNCACHED_DIRECTIVES),
         fill="no-store" not in control,
     )
-    g.model = name
+
+
+def _resolved_to(built: Services, name: str, selector: int | str, error: ModelyardError) -> tuple[str, str]:
+    """Return model and version for the metrics, or empty texts for what isn't there: a label must not be a caller's invention."""
+    if isinstance(error, NotFound | VersionDeleted | RegistryUnavailable):
+        return "", ""
     try:
-        prediction = predict(
-            name, selector, payload, directory=built.directory, workers=built.workers, predictions=built.predictions,
-            computing=built.computing, max_rows=built.config.max_rows,
-        )  # fmt: skip
-    except ModelyardError as error:
-        observability.PREDICTIONS.labels("", "", error.slug).inc()
-        raise
-    g.prediction = prediction
-    return _respond(prediction)
-
-
-def read_body(max_bytes: int) -> bytes:
-    """Read the whole body. Raises BodyTooLarge, MalformedBody for fewer bytes than announced."""
-    announced = request.content_length
-    if announced is not None and announced > max_bytes:
-        raise BodyTooLarge(f"A predict request may have {max_bytes} bytes; this one announces {announced}.")
-    body: bytes = request.environ["wsgi.input"].read(max_bytes + 1 if announced is None else announced)
-    if len(body) > max_bytes:
-        raise BodyTooLarge(f"A predict request may have {max_bytes} bytes.")
-    if announced is not None and len(body) < announced:
-        raise MalformedBody("The body ended before as many bytes came as Content-Length announced.")
-    return body
+        version = built.directory.resolve(name, selector)
+    except ModelyardError:
+        return "", ""
+    return version.model, str(version.number)
 
 
 def _respond(prediction: Prediction) -> Response:

@@ -5,6 +5,7 @@ The log line never holds a key, a body or a query string.
 
 from __future__ import annotations
 
+from collections import Counter
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any
@@ -13,22 +14,38 @@ from flask import Flask, Response, g, request
 
 from registry import observability
 from registry.api.limits import Standing
+from registry.errors import Finding, InvalidName, InvalidRequest
 
 EXPOSED_HEADERS = [
     "X-Request-Id", "X-Cache", "X-Model-Version", "Server-Timing", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
-    "Retry-After", "ETag", "Location",
+    "Retry-After", "ETag", "Location", "Content-Digest", "Repr-Digest",
 ]  # fmt: skip
 
 
 def register(app: Flask) -> None:
     """Begin and end each request."""
     app.before_request(_begin)
+    app.before_request(_refuse_ambiguous)
     app.after_request(_end)
 
 
 def _begin() -> None:
     g.started = perf_counter()
     g.request_id = observability.request_id(request.headers.get("X-Request-Id"))
+
+
+def _refuse_ambiguous() -> None:
+    """Refuse what no route may mean: NUL in a path or query, which the database can't keep, and a query parameter that stands twice."""
+    if "\0" in request.path:
+        raise InvalidName("A path can't hold the character NUL.")
+    if not request.query_string:
+        return
+    pairs = list(request.args.items(multi=True))
+    if any("\0" in name or "\0" in value for name, value in pairs):
+        raise InvalidRequest("A query can't hold the character NUL.")
+    doubles = sorted(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+    if doubles:
+        raise InvalidRequest("A query parameter stands twice.", findings=[Finding("stands twice", f"#/{name}") for name in doubles])
 
 
 def _end(response: Response) -> Response:
@@ -60,13 +77,23 @@ def _record(response: Response) -> None:
         line["key_id"] = caller.id
     if "problem" in g:
         line["problem"] = g.problem
+    line |= _record_prediction(seconds)
+    observability.log_request(line, is_error=response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _record_prediction(seconds: float) -> dict[str, Any]:
+    """Count a prediction, answered or failed, and return what its log line says of it."""
+    failed: tuple[str, str, str] | None = g.get("failed_prediction")
+    if failed is not None:
+        observability.PREDICTIONS.labels(*failed).inc()
+        observability.LATENCY.labels(*failed).observe(seconds)
+        return {"model": failed[0], "version": int(failed[1])} if failed[0] else {}
     prediction = g.get("prediction")
-    if prediction is not None:
-        version = prediction.version
-        labels = (version.model, str(version.number), "ok")
-        observability.PREDICTIONS.labels(*labels).inc()
-        observability.LATENCY.labels(*labels).observe(seconds)
-        line |= {"model": version.model, "version": version.number, "cache": prediction.cache, "rows": prediction.outputs.rows}
-        line |= {f"{name}_ms": round(1000 * spent, 3) for name, spent in prediction.timings}
-    severity = observability.log.error if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR else observability.log.info
-    severity("request", **line)
+    if prediction is None:
+        return {}
+    version = prediction.version
+    labels = (version.model, str(version.number), "ok")
+    observability.PREDICTIONS.labels(*labels).inc()
+    observability.LATENCY.labels(*labels).observe(seconds)
+    timings = {f"{name}_ms": round(1000 * spent, 3) for name, spent in prediction.timings}
+    return {"model": version.model, "version": version.number, "cache": prediction.cache, "rows": prediction.outputs.rows, **timings}

@@ -26,19 +26,17 @@ class TimedBody:
     _count_lock = threading.Lock()
 
     def __init__(self, stream: BinaryIO, announced_bytes: int | None, *, stall_seconds: float, min_bytes_per_second: int) -> None:
-        """Begin to read at once. Raises NoUploadSlot while too many stalled bodies still hold a thread each."""
-        if TimedBody._reading >= MOST_READING:
-            raise NoUploadSlot("Too many stalled uploads still hold their connections.", retry_after_seconds=30)
+        """Read nothing yet: a request that is refused first must not leave a thread behind."""
         self._stream = stream
-        self._announced = announced_bytes
+        self.announced_bytes = announced_bytes
         self._stall = stall_seconds
         self._rate = min_bytes_per_second
         self._chunks: queue.Queue[bytes | None] = queue.Queue(BUFFERED_CHUNKS)
         self._given_up = threading.Event()
-        threading.Thread(target=self._read, daemon=True, name="body").start()
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield chunks of up to CHUNK_BYTES until the body is complete."""
+        """Yield chunks of up to CHUNK_BYTES until the body is complete. Only once."""
+        self._begin()
         began, came = time.monotonic(), 0
         try:
             while chunk := self._next():
@@ -47,8 +45,16 @@ class TimedBody:
                 self._require_rate(came, time.monotonic() - began)
         finally:
             self._given_up.set()
-        if self._announced is not None and came != self._announced:
-            raise UploadIncomplete(f"{came} bytes came where Content-Length announced {self._announced}.")
+        if self.announced_bytes is not None and came != self.announced_bytes:
+            raise UploadIncomplete(f"{came} bytes came where Content-Length announced {self.announced_bytes}.")
+
+    def _begin(self) -> None:
+        """Start the reading thread. Raises NoUploadSlot while too many stalled bodies still hold one each."""
+        with TimedBody._count_lock:
+            if TimedBody._reading >= MOST_READING:
+                raise NoUploadSlot("Too many stalled bodies still hold their connections.", retry_after_seconds=30)
+            TimedBody._reading += 1
+        threading.Thread(target=self._read, daemon=True, name="body").start()
 
     def _next(self) -> bytes | None:
         try:
@@ -61,8 +67,6 @@ class TimedBody:
             raise UploadTimeout(f"{came / seconds:.0f} bytes a second came on average; at least {self._rate} are needed.")
 
     def _read(self) -> None:
-        with TimedBody._count_lock:
-            TimedBody._reading += 1
         try:
             while not self._given_up.is_set():
                 chunk = self._stream.read(CHUNK_BYTES)

@@ -26,6 +26,8 @@ from registry.naming import require_alias
 
 BARE = "application/octet-stream"
 MULTIPART = "multipart/form-data"
+#: What boundaries and part headers may take: the rest of an announced body is the artifact and the manifest.
+MULTIPART_OVERHEAD_BYTES = 16 * 1024
 
 
 def _settable(alias: str) -> str:
@@ -64,6 +66,7 @@ class BareUpload:
 
     def __init__(self, body: TimedBody, query: dict[str, str], content_digest: str | None) -> None:
         """Check the query before a byte is read. Raises InvalidRequest."""
+        self.least_bytes = body.announced_bytes or 0
         self._body = body
         self._manifest = _checked(ScalarFields, query)
         self._expected = read_content_digest(content_digest)
@@ -86,6 +89,7 @@ class MultipartUpload:
 
     def __init__(self, body: TimedBody, boundary: str, content_digest: str | None, max_manifest_bytes: int) -> None:
         """Prepare to parse. Raises MalformedBody for a boundary that can't be one."""
+        self.least_bytes = max(0, (body.announced_bytes or 0) - max_manifest_bytes - MULTIPART_OVERHEAD_BYTES)
         self._body = body
         self._digest = hashlib.sha256()
         self._expected = read_content_digest(content_digest)

@@ -20,7 +20,7 @@ from registry.api.bodies import Description, Listing, Metrics, ModelPath, Select
 from registry.api.timed_body import TimedBody
 from registry.api.uploads import read_upload
 from registry.catalog import Version
-from registry.errors import ArtifactTooLarge, InvalidRequest, ModelUnloadable, VersionDeleted, VersionNotFound
+from registry.errors import InvalidRequest, ModelUnloadable, ModelyardError, VersionDeleted, VersionNotFound
 from registry.extensions import reading
 from registry.flows import switch
 from registry.flows.once import Once
@@ -29,7 +29,6 @@ from registry.naming import LATEST
 from registry.wiring import services
 
 blueprint = APIBlueprint("versions", __name__)
-MULTIPART_OVERHEAD_BYTES = 16 * 1024
 
 
 class VersionQuery(Listing):
@@ -58,7 +57,6 @@ def publish_version(path: ModelPath) -> Response:
     read_names(path.name)
     built, config = services(), services().config
     once = Once(caller().id, read_idempotency_key(request.headers.get("Idempotency-Key")))
-    _require_announced_size(config.max_artifact_bytes + config.max_manifest_bytes + MULTIPART_OVERHEAD_BYTES)
     with built.upload_slots.take(caller().id):
         body = TimedBody(
             request.environ["wsgi.input"], request.content_length,
@@ -71,34 +69,35 @@ def publish_version(path: ModelPath) -> Response:
             request.headers.get("Content-Digest"),
             config.max_manifest_bytes,
         )
-        version, manifest = publish(
+        published = publish(
             path.name, upload, artifacts=built.artifacts, workers=built.workers, once=once,
             change=built.change(caller().id), refusal=built.change(caller().id),
         )  # fmt: skip
     observability.PUBLISHES.labels("published").inc()
-    if manifest.alias is not None:
-        version = _point(version, manifest.alias, once)
+    version = published.version
+    if published.alias is not None:
+        version = _point(version, published.alias, once)
     location = f"/models/{version.model}/{version.number}"
-    return representations.json_response(representations.version(version), 201, {"Location": location})
+    return representations.json_response(
+        {**representations.version(version), "advice": list(published.advice)}, 201, {"Location": location}
+    )
 
 
 def _point(version: Version, alias: str, published: Once) -> Version:
+    """Point the manifest's alias at what was published; when that fails, the error names the version, which stays."""
     built = services()
-    # a key of its own, so that a retried publish doesn't take back a move that came after it
-    once = Once(published.key_id, f"{published.idempotency_key}#alias" if published.idempotency_key else None)
-    switch.point(
-        version.model, alias, version.number, reason="published", expected=switch.Expected(), workers=built.workers,
-        change=built.change(caller().id), once=once,
-    )  # fmt: skip
+    # a key of its own, which no caller can send, so that a retried publish doesn't take back a move that came after it
+    once = Once(published.key_id, f"{published.idempotency_key} alias" if published.idempotency_key else None)
+    try:
+        switch.point(
+            version.model, alias, version.number, reason="published", expected=switch.Expected(), workers=built.workers,
+            change=built.change(caller().id), once=once,
+        )  # fmt: skip
+    except ModelyardError as error:
+        error.members.setdefault("published", {"model": version.model, "version": version.number})
+        raise
     with reading():
         return catalog.get_version(version.model, version.number)
-
-
-def _require_announced_size(most: int) -> None:
-    if request.content_length is not None and request.content_length > most:
-        raise ArtifactTooLarge(
-            f"The body announces {request.content_length} bytes; an artifact may have {services().config.max_artifact_bytes}."
-        )
 
 
 @blueprint.get("/models/<name>/versions")
@@ -200,5 +199,8 @@ class AtQuery(Strict):
 
 
 def aware(at: datetime) -> datetime:
-    """Read a time without an offset as UTC."""
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    """Return a time in UTC; one without an offset is read as such. Raises InvalidRequest at the ends of the calendar."""
+    try:
+        return at.astimezone(UTC) if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    except OverflowError:
+        raise InvalidRequest("A time lies outside the calendar.") from None

@@ -41,6 +41,7 @@ class ArtifactStore:
         self.trash_folder = folder / TRASH_NAME
         for each in (folder, quarantine_folder, self.trash_folder):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / LOCK_NAME).touch(mode=0o600)  # now, since on a full disk it couldn't be made when it is needed
         if folder.stat().st_dev != quarantine_folder.stat().st_dev:
             raise ValueError(f"{quarantine_folder} must lie on the same file system as {folder}")
 

@@ -59,7 +59,7 @@ def list_events(
 
 def changes_since(generation: int) -> list[Change]:
     """Return what writes after `generation` changed, oldest first."""
-    columns = ("generation", "host", "kind", "model", "alias", "key_id", "version")
+    columns = ("generation", "host", "kind", "model", "alias", "key_id", "version", "from_number")
     statement = select(*(getattr(tables.Event, name) for name in columns)).where(tables.Event.generation > generation)
     return [Change(*row) for row in db.session.execute(statement.order_by(tables.Event.generation, tables.Event.id))]
 

@@ -99,7 +99,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class LoadSpec:
-    """What a host needs to load a version and replay its golden predictions."""
+    """What a host needs to load a version and replay its golden predictions, and why it last failed to."""
 
     version_id: int
     model: str
@@ -112,6 +112,7 @@ class LoadSpec:
     batching: bool
     pinned: bool
     signature: dict[str, Any]
+    load_error: str | None
 
 
 class StoredVersion(NamedTuple):
@@ -199,6 +200,7 @@ class Change:
     alias: str | None
     key_id: str | None
     version: int | None
+    from_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

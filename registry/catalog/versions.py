@@ -180,6 +180,7 @@ def get_load_spec(version_id: int) -> LoadSpec:
         batching=row.batching,
         pinned=row.pinned,
         signature=row.signature,
+        load_error=row.load_error,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from registry import catalog, observability
 from registry.artifacts.store import ArtifactStore
 from registry.catalog import NewVersion, Version
-from registry.errors import ArtifactRefused, SignatureMismatch
+from registry.errors import ModelyardError
 from registry.extensions import reading
 from registry.flows.change import Change
 from registry.flows.once import Once
@@ -40,8 +40,22 @@ class Manifest:
     batching: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A version that was made, or made before under the same Idempotency-Key; the alias to point at it; what its admission advises."""
+
+    version: Version
+    alias: str | None
+    advice: tuple[str, ...] = ()
+
+
 class Upload(Protocol):
-    """An upload under way: the artifact's bytes as they come, and the manifest once they have all come."""
+    """An upload under way: the artifact's bytes as they come, and the manifest once they have all come.
+
+    `least_bytes` is what the artifact surely has, as far as the request announced it.
+    """
+
+    least_bytes: int
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the artifact. Raises UploadIncomplete, UploadTimeout, MalformedBody."""
@@ -55,9 +69,9 @@ class Upload(Protocol):
 
 def publish(
     name: str, upload: Upload, *, artifacts: ArtifactStore, workers: Workers, change: Change, refusal: Change, once: Once
-) -> tuple[Version, Manifest]:
+) -> Published:
     """Store an artifact and make it the next version of `name`."""
-    with artifacts.receive() as incoming, _refusals_noted(name, refusal):
+    with _refusals_noted(name, refusal), artifacts.receive(upload.least_bytes) as incoming:
         for chunk in upload.chunks():
             incoming.write(chunk)  # hashes as it writes; ArtifactTooLarge, NoRoom
         manifest = upload.manifest()
@@ -67,24 +81,24 @@ def publish(
         with reading():
             repeated = once.find(fingerprint)
         if repeated is not None:
-            return _published_before(name, repeated), manifest
+            return Published(_published_before(name, repeated), manifest.alias)
         admitted = workers.admit(incoming.path.name, _for_admission(manifest))  # the only judge of bytes: UnsafeArtifact, NotAModel
         artifacts.keep(incoming)  # fsync, rename to its digest, renew its time
     with change:  # the only commit of a published version
         repeated = once.find(fingerprint)
         if repeated is not None:
-            return catalog.get_version(name, repeated["version"]), manifest
+            return Published(catalog.get_version(name, repeated["version"]), manifest.alias)
         version = catalog.add_version(_new_version(name, manifest, admitted, incoming.sha256, incoming.size_bytes))
         once.keep(fingerprint, {"version": version.number})
-    return version, manifest
+    return Published(version, manifest.alias, tuple(admitted["findings"]))
 
 
 @contextmanager
 def _refusals_noted(name: str, refusal: Change) -> Iterator[None]:
-    """Leave one audit event, in a transaction of its own, when the upload is refused."""
+    """Leave one audit event, in a transaction of its own, when the upload is refused, for whatever reason."""
     try:
         yield
-    except (ArtifactRefused, SignatureMismatch) as error:
+    except ModelyardError as error:
         observability.PUBLISHES.labels(error.slug).inc()
         with refusal:
             catalog.record_event("upload.refused", model=name, reason=error.detail[:2000], detail={"problem": error.slug, **error.members})

@@ -12,7 +12,15 @@ from typing import Any
 
 from registry import catalog
 from registry.catalog import Alias, Move
-from registry.errors import ModelUnloadable, PredictionFailed, TargetNotServable, TooLargeForBudget, VersionDeleted, VersionResting
+from registry.errors import (
+    ModelUnloadable,
+    ModelyardError,
+    PredictionFailed,
+    TargetNotServable,
+    TooLargeForBudget,
+    VersionDeleted,
+    VersionResting,
+)
 from registry.extensions import reading
 from registry.flows.change import Change
 from registry.flows.once import Once
@@ -58,11 +66,9 @@ def roll_back(
     Raises AliasNotFound, NothingToRollBackTo, RollbackTargetDeleted, AliasMoved, TargetNotServable.
     """
     fingerprint = f"rollback {name} {alias} {to}"
-    with reading():
-        repeated = once.find(fingerprint)
-        target = catalog.plan_rollback(name, alias, to) if repeated is None else 0
-    if repeated is not None:
-        return repeated
+    target = _plan(name, alias, to, fingerprint, once)
+    if isinstance(target, dict):
+        return target
     _warm(name, target, workers)
     with change:
         repeated = once.find(fingerprint)
@@ -71,6 +77,20 @@ def roll_back(
         answer = move_answer(catalog.roll_back(name, alias, to, reason=reason, if_match=expected.etag, expected_target=target))
         once.keep(fingerprint, answer)
     return answer
+
+
+def _plan(name: str, alias: str, to: int | None, fingerprint: str, once: Once) -> int | dict[str, Any]:
+    """Return the version to go back to, or the answer where the same request was carried out before."""
+    with reading():
+        try:
+            target = catalog.plan_rollback(name, alias, to)
+        except ModelyardError:
+            repeated = once.find(fingerprint)  # it may have taken what there was to go back to
+            if repeated is None:
+                raise
+            return repeated
+        repeated = once.find(fingerprint)
+    return target if repeated is None else repeated
 
 
 def _warm(name: str, number: int, workers: Workers) -> None:

@@ -47,7 +47,7 @@ class ControlServer:
         return server
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, frames.FrameError):
             while True:
                 length = int.from_bytes(await reader.readexactly(4), "little")
                 question, _ = frames.decode_frame(await reader.readexactly(length))
@@ -68,7 +68,7 @@ class ControlServer:
             return to_wire(ModelyardError())
 
     async def _acquire(self, question: dict[str, Any]) -> dict[str, Any]:
-        return await self._pool.acquire(question["version_id"], question.get("spec"), question["wait_seconds"])
+        return await self._pool.acquire(question["version_id"], question.get("spec"), question["wait_seconds"], question.get("gone"))
 
     async def _admit(self, question: dict[str, Any]) -> dict[str, Any]:
         name = Path(question["name"]).name

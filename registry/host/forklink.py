@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -46,6 +47,11 @@ class ForkLink:
         self.process: subprocess.Popen[bytes] | None = None
         self.walls: dict[str, Any] | None = None
         self.ready = asyncio.Event()
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether the fork server runs; its workers end with it."""
+        return self._socket is not None and self.process is not None and self.process.poll() is None
 
     def start(self) -> None:
         """Exec a new fork server; `ready` is set once it has warmed up."""
@@ -114,6 +120,8 @@ class ForkLink:
             forked = self._forking.get(message["forked"])
             if forked is not None and not forked.done():
                 forked.set_result((message["pid"], descriptors[0]))
+            else:  # nobody waits for it any more; its control socket is closed, so it ends by itself
+                os.close(descriptors[0])
         elif "exited" in message:
             self._on_exit(message["exited"], message["status"])
 

@@ -11,141 +11,106 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from config import Config
-from registry import frames
-from registry.errors import (
-    ModelUnloadable,
-    ModelyardError,
-    TooLargeForBudget,
-    UnsafeArtifact,
-    VersionResting,
-    VersionStarting,
-    from_wire,
-)
+from registry.errors import ModelUnloadable, ModelyardError, TooLargeForBudget, UnsafeArtifact, VersionStarting
+from registry.host.budget import Budget
 from registry.host.forklink import ForkLink
 from registry.host.memory import default_budget_bytes, private_bytes
-from registry.host.page import Page, now_ns
+from registry.host.process import CRASHED, DRAINED, ORPHANED, TIMEOUT, UNLOADED, Processes, Worker
+from registry.host.slot import Slot
+from registry.host.watch import Watch
 
 log = logging.getLogger("modelyard.host")
 
-CRASHES_BEFORE_REST = 3
-CRASH_MEMORY_SECONDS = 60.0
-LONGEST_REST_SECONDS = 60.0
-REFUSED_LOAD_REST_SECONDS = 5.0
-REMEMBERED_FATES = 1000
 FIRST_GUESS_FACTOR = 2
 SMALLEST_GUESS_BYTES = 4 << 20
-
-
-@dataclass(eq=False)
-class Worker:
-    """One worker process: loading, ready, draining or ended."""
-
-    number: int
-    pid: int
-    pidfd: int
-    socket_path: Path | None
-    page: Page
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    exit_status: int | None = None
-    fate: str = "crashed"
-    bytes: int = 0
-    started_at: float = field(default_factory=time.monotonic)
-
-    def kill(self, fate: str) -> None:
-        """End it now; its requests get the error that belongs to `fate`."""
-        self.fate = fate
-        with contextlib.suppress(ProcessLookupError, OSError):
-            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-
-
-@dataclass(eq=False)
-class Slot:
-    """What the host knows of one version: how to load it, its worker, and how often it failed."""
-
-    spec: dict[str, Any]
-    worker: Worker | None = None
-    loading: asyncio.Task[Worker] | None = None
-    guess_bytes: int = 0
-    loads: int = 0
-    crashes: list[float] = field(default_factory=list)
-    refused: ModelyardError | None = None
-    rest_until: float = 0.0
-    served_before: int = 0
-
-    @property
-    def pinned(self) -> bool:
-        """Tell whether it must stay loaded."""
-        return bool(self.spec["pinned"])
+END_WAIT_SECONDS = 1.0
+DRAIN_GRACE_SECONDS = 5.0
 
 
 class Pool:
-    """All workers of the host."""
+    """All versions of the host."""
 
     def __init__(self, config: Config, forks: ForkLink, artifacts: Path, sockets: Path) -> None:
         """`artifacts` is the store's folder, `sockets` a short folder for the workers' sockets."""
         self._config = config
         self._forks = forks
         self._artifacts = artifacts
-        self._sockets = sockets
         self._slots: dict[int, Slot] = {}
-        self._workers: dict[int, Worker] = {}
-        self._fates: dict[int, str] = {}
-        self._next_number = 1
         self._loads_at_once = asyncio.Semaphore(max(2, os.cpu_count() or 2))
-        self._room = asyncio.Lock()
-        self._measure_next = 0
-        self.budget_bytes = config.memory_budget_bytes or default_budget_bytes()
+        self._processes = Processes(forks, sockets, start_seconds=config.load_timeout_seconds, on_end=self._worker_ended)
+        self._budget = Budget(
+            int(config.memory_budget_bytes) or default_budget_bytes(),
+            wait_seconds=config.load_wait_seconds,
+            workers=self._processes,
+            slots=self._slots.values,
+            evict=lambda slot: self._drain(slot, "evictions"),
+        )
         self.counts: Counter[str] = Counter()
+        self._watch = Watch(config, self._budget, self.counts, slots=self._slots.values, drain=self._drain, reload=self._reload)
+
+    async def watch(self) -> None:
+        """Kill what hangs or grows too large, end what is idle; runs until cancelled."""
+        await self._watch.run()
+
+    def note_exit(self, number: int, status: int) -> None:
+        """Take down the exit status of a worker that the fork server reaped."""
+        self._processes.note_exit(number, status)
 
     # -- what web processes ask for ------------------------------------------------------------------------------
 
-    async def acquire(self, version_id: int, spec: dict[str, Any] | None, wait_seconds: float) -> dict[str, Any]:
-        """Return where a version's worker listens, loading it first if need be.
+    async def acquire(self, version_id: int, spec: dict[str, Any] | None, wait_seconds: float, gone: int | None = None) -> dict[str, Any]:
+        """Return where a version's worker listens, loading it first if need be; `gone` is the worker that was met ended.
 
-        Answers `{"spec_needed": True}` where the host has never seen the version. Raises ModelUnloadable,
-        VersionStarting, VersionResting, TooLargeForBudget, SandboxUnavailable.
+        Answers `{"spec_needed": True}` where the host has never seen the version, or was told to forget how it is loaded.
+        `recovered` says once that it loads again, after a load error. Raises ModelUnloadable, VersionStarting, VersionResting,
+        TooLargeForBudget, SandboxUnavailable.
         """
         slot = self._slots.get(version_id)
         if spec is not None:
-            if slot is None:
-                slot = self._slots[version_id] = Slot(spec)
-            else:
-                slot.spec = spec
-        if slot is None:
+            slot = self._learn(version_id, spec)
+        if slot is None or (slot.outdated and slot.worker is None and slot.loading is None):
             return {"spec_needed": True}
         worker = slot.worker
+        if worker is not None and worker.number == gone:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(worker.ended.wait(), END_WAIT_SECONDS)
+            worker = slot.worker
         if worker is None:
             worker = await self._wait_for_load(slot, wait_seconds)
-        return {"worker": worker.number, "path": str(worker.socket_path)}
+        recovered, slot.ill = slot.ill, False
+        return {"worker": worker.number, "path": str(worker.socket_path), "recovered": recovered}
 
     async def admit(self, path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
         """Let a locked worker judge the artifact at `path`. Raises what it found, or UnsafeArtifact when it did not survive."""
-        async with self._loads_at_once:
-            worker = await self._start_worker(path, listening=False)
+        async with self._loads_at_once, self._budget.promise(_first_guess(path)):
+            worker = await self._processes.start(path, self._lock_order(), listening=False)
             try:
-                answer = await self._job(worker, {"job": "admit", "manifest": manifest})
+                answer = await worker.do({"job": "admit", "manifest": manifest}, self._config.load_timeout_seconds)
                 self.counts["admissions"] += 1
                 return answer
             except EOFError:
+                if worker.fate == ORPHANED:
+                    raise _killed() from None
                 self.counts["refusals"] += 1
                 raise _refusal(worker, self._config) from None
             finally:
-                worker.kill("unloaded")
+                worker.kill(UNLOADED)
 
     async def unload(self, version_id: int) -> bool:
-        """Drain a version's worker; False where none was loaded."""
+        """Drain a version's worker, and ask how it is loaded before it is loaded again; False where none was loaded."""
         slot = self._slots.get(version_id)
-        if slot is None or slot.worker is None:
+        if slot is None:
+            return False
+        slot.outdated = True
+        if slot.loading is not None:
+            await asyncio.wait([slot.loading], timeout=self._config.load_wait_seconds)
+        if slot.worker is None:
             return False
         await self._drain(slot, "unloads")
         return True
@@ -154,7 +119,7 @@ class Pool:
         """Drop what is remembered of a version that failed, so that the next request tries at once."""
         slot = self._slots.get(version_id)
         if slot is not None:
-            slot.refused, slot.rest_until, slot.crashes = None, 0.0, []
+            slot.forget_failures()
 
     def pin(self, version_id: int, *, pinned: bool) -> None:
         """Keep a version loaded whatever the budget says, or no longer."""
@@ -163,20 +128,15 @@ class Pool:
             slot.spec = {**slot.spec, "pinned": pinned}
 
     async def fate(self, number: int) -> str:
-        """Return how a worker ended: drained, crashed, timeout or memory; `alive` when it hasn't within a second."""
-        worker = self._workers.get(number)
-        if worker is not None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(worker.ended.wait(), 1.0)
-        return self._fates.get(number, "alive" if worker is not None else "crashed")
+        """Return how a worker ended; `alive` when it hasn't within a second."""
+        return await self._processes.fate(number)
 
     def report(self) -> dict[str, Any]:
         """Return what is loaded, for `GET /serving` and the metrics."""
-        loaded = [self._report_slot(version_id, slot) for version_id, slot in self._slots.items() if slot.worker or slot.loading]
         return {
-            "budget_bytes": self.budget_bytes,
-            "used_bytes": self._used_bytes(),
-            "loaded": loaded,
+            "budget_bytes": self._budget.limit_bytes,
+            "used_bytes": self._budget.used_bytes,
+            "loaded": [slot.report() for slot in self._slots.values() if slot.worker or slot.loading],
             "counts": dict(self.counts),
             "walls": self._forks.walls,
             "ready": self._forks.ready.is_set(),
@@ -184,9 +144,16 @@ class Pool:
 
     # -- loading -------------------------------------------------------------------------------------------------
 
+    def _learn(self, version_id: int, spec: dict[str, Any]) -> Slot:
+        slot = self._slots.get(version_id)
+        if slot is None:
+            slot = self._slots[version_id] = Slot(version_id, spec)
+        slot.spec, slot.outdated, slot.ill = spec, False, slot.ill or bool(spec.get("load_error"))
+        return slot
+
     async def _wait_for_load(self, slot: Slot, wait_seconds: float) -> Worker:
         if slot.loading is None:
-            _require_awake(slot)
+            slot.require_awake()
             slot.loading = asyncio.create_task(self._load(slot))
             slot.loading.add_done_callback(lambda task: self._loaded(slot, task))
         try:
@@ -194,273 +161,101 @@ class Pool:
         except TimeoutError:
             raise VersionStarting("The version is still loading; ask again.", retry_after_seconds=2) from None
 
+    async def _reload(self, slot: Slot) -> None:
+        await self._wait_for_load(slot, self._config.load_timeout_seconds)
+
     def _loaded(self, slot: Slot, task: asyncio.Task[Worker]) -> None:
         slot.loading = None
         if task.cancelled():
             return
         error = task.exception()
         if error is None:
-            slot.worker, slot.refused = task.result(), None
-            if slot.worker.ended.is_set():
-                slot.worker = None
+            slot.take(task.result())
+            if task.result().ended.is_set():
+                self._worker_ended(task.result())
         elif isinstance(error, ModelUnloadable):
-            slot.refused = error
-            slot.rest_until = time.monotonic() + REFUSED_LOAD_REST_SECONDS
-        elif not isinstance(error, ModelyardError):
-            log.error("loading %s/%s failed", slot.spec["model"], slot.spec["number"], exc_info=error)
+            slot.note_refusal(error)
+            log.warning("%s does not load: %s %s", slot, error.detail, error.log_detail or "")
+        elif isinstance(error, ModelyardError):
+            log.warning("%s is not loaded: %s", slot, error.detail)
+        else:
+            log.error("loading %s failed", slot, exc_info=error)
 
     async def _load(self, slot: Slot) -> Worker:
         path = self._artifact_path(slot.spec["sha256"])
-        guess = slot.guess_bytes or max(SMALLEST_GUESS_BYTES, FIRST_GUESS_FACTOR * _size_of(path))
-        async with self._loads_at_once:
-            await self._make_room(guess, slot)
+        self._budget.require_possible(slot.guess_bytes)
+        async with self._loads_at_once, self._budget.promise(slot.guess_bytes or _first_guess(path)):
             started = time.monotonic()
-            worker = await self._start_worker(path, listening=True)
+            worker = await self._processes.start(path, self._lock_order(), listening=True)
             try:
-                await self._job(worker, _load_job(slot.spec))
+                await worker.do(_load_job(slot.spec), self._config.load_timeout_seconds)
             except EOFError:
-                worker.kill(worker.fate)
-                self._note_crash(slot)
-                raise _load_failure(worker) from None
+                raise self._load_failure(slot, worker) from None
             except BaseException:
-                worker.kill("unloaded")
+                worker.kill(UNLOADED)
                 raise
-            worker.bytes = slot.guess_bytes = private_bytes(worker.pid) or guess
-            slot.loads += 1
-            self.counts["loads"] += 1
-            await self._fit(worker)
-            log.info(
-                "loaded %s/%s in %.0f ms, %d bytes",
-                slot.spec["model"], slot.spec["number"], 1000 * (time.monotonic() - started), worker.bytes,
-            )  # fmt: skip
-            return worker
-
-    async def _fit(self, worker: Worker) -> None:
-        """Make room for what a fresh load turned out to need, or end it. Raises TooLargeForBudget."""
+        worker.bytes = slot.guess_bytes = private_bytes(worker.pid) or slot.guess_bytes
         try:
-            await self._make_room(0, None, keep=worker)
+            await self._budget.settle(worker)
         except TooLargeForBudget:
-            worker.kill("unloaded")
+            worker.kill(UNLOADED)
             raise
-
-    async def _start_worker(self, artifact: Path, *, listening: bool) -> Worker:
-        number = self._next_number
-        self._next_number += 1
-        socket_path = self._sockets / f"w{number}.sock" if listening else None
-        with contextlib.ExitStack() as handed_over:
-            ours, theirs = socket.socketpair()
-            handed_over.callback(theirs.close)
-            page_fd = Page.create()
-            handed_over.callback(os.close, page_fd)
-            artifact_fd = _open_artifact(artifact)
-            handed_over.callback(os.close, artifact_fd)
-            descriptors = [artifact_fd, theirs.fileno(), page_fd]
-            if socket_path is not None:
-                listener = _listen(socket_path)
-                handed_over.callback(listener.close)
-                descriptors.append(listener.fileno())
-            try:
-                pid, pidfd = await self._forks.fork(number, {"lock": self._lock_order()}, descriptors, self._config.load_timeout_seconds)
-            except BaseException:
-                ours.close()
-                raise
-            page = Page(page_fd)
-        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=frames.MAX_FRAME_BYTES)
-        worker = Worker(number, pid, pidfd, socket_path, page, reader, writer)
-        self._workers[number] = worker
-        asyncio.get_running_loop().add_reader(pidfd, self._worker_ended, worker)
+        self.counts["loads"] += 1
+        log.info("loaded %s in %.0f ms, %d bytes", slot, 1000 * (time.monotonic() - started), worker.bytes)
         return worker
 
-    def _lock_order(self) -> dict[str, Any]:
-        limit = self._config.worker_memory_bytes or self.budget_bytes
-        return {
-            "sandbox": self._config.sandbox == "on",
-            "uid": self._config.worker_uid,
-            "memory_bytes": int(limit),
-        }
+    def _load_failure(self, slot: Slot, worker: Worker) -> ModelyardError:
+        """Return why a version isn't loaded whose worker ended; what was killed from outside is no fault of the model."""
+        if worker.fate == ORPHANED:
+            return _killed()
+        slot.note_crash()
+        if worker.fate == TIMEOUT:
+            return ModelUnloadable("Loading took too long.", log_detail="killed at load_timeout_seconds")
+        if worker.exit_status == -signal.SIGKILL:
+            return _killed()
+        return ModelUnloadable("Loading it ended its process.", log_detail=f"exit status {worker.exit_status}")
 
-    async def _job(self, worker: Worker, job: dict[str, Any]) -> dict[str, Any]:
-        """Give a worker its job and return its answer. Raises what the worker found, EOFError when it ended instead."""
-        try:
-            worker.writer.write(frames.encode_frame(job))
-            async with asyncio.timeout(self._config.load_timeout_seconds):
-                await worker.writer.drain()
-                length = int.from_bytes(await worker.reader.readexactly(4), "little")
-                header, _ = frames.decode_frame(await worker.reader.readexactly(length))
-        except TimeoutError:
-            worker.kill("timeout")
-            raise EOFError from None
-        except (asyncio.IncompleteReadError, ConnectionError):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(worker.ended.wait(), 1.0)
-            raise EOFError from None
-        if "error" in header:
-            raise from_wire(header)
-        return header
+    def _lock_order(self) -> dict[str, Any]:
+        limit = self._config.worker_memory_bytes or self._budget.limit_bytes
+        return {"sandbox": self._config.sandbox == "on", "uid": self._config.worker_uid, "memory_bytes": int(limit)}
+
+    def _artifact_path(self, sha256: str) -> Path:
+        return self._artifacts / sha256[:2] / sha256[2:4] / sha256
 
     # -- ending --------------------------------------------------------------------------------------------------
 
     def _worker_ended(self, worker: Worker) -> None:
-        """Run once per worker, when its pidfd says that the process is gone."""
-        asyncio.get_running_loop().remove_reader(worker.pidfd)
-        os.close(worker.pidfd)
-        worker.ended.set()
-        worker.writer.close()
-        if worker.socket_path is not None:
-            worker.socket_path.unlink(missing_ok=True)
-        self._workers.pop(worker.number, None)
-        self._fates[worker.number] = worker.fate
-        while len(self._fates) > REMEMBERED_FATES:
-            self._fates.pop(next(iter(self._fates)))
+        """Note the end of a worker that was serving; one that was being drained has left its slot before."""
         for slot in self._slots.values():
             if slot.worker is worker:
-                slot.worker = None
-                slot.served_before += worker.page.read().requests
-                self._note_crash(slot)
+                slot.release()
+                if worker.fate != ORPHANED:
+                    slot.note_crash()
                 self.counts[f"ended_{worker.fate}"] += 1
-                log.warning("worker %d of %s/%s ended: %s", worker.number, slot.spec["model"], slot.spec["number"], worker.fate)
-                if slot.pinned and slot.rest_until < time.monotonic():
-                    self._reload(slot)
-        worker.page.close()
-
-    def note_exit(self, number: int, status: int) -> None:
-        """Take down the exit status that the fork server reaped."""
-        worker = self._workers.get(number)
-        if worker is not None:
-            worker.exit_status = status
-
-    def _note_crash(self, slot: Slot) -> None:
-        now = time.monotonic()
-        slot.crashes = [at for at in slot.crashes if now - at < CRASH_MEMORY_SECONDS] + [now]
-        excess = len(slot.crashes) - CRASHES_BEFORE_REST
-        if excess >= 0:
-            slot.rest_until = now + min(LONGEST_REST_SECONDS, 2.0 ** (excess + 1))
-
-    def _reload(self, slot: Slot) -> None:
-        task = asyncio.create_task(self._wait_for_load(slot, self._config.load_timeout_seconds))
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+                log.warning("worker %d of %s ended: %s", worker.number, slot, worker.fate)
 
     async def _drain(self, slot: Slot, count: str) -> None:
         """Let a worker answer what it has read, and wait until its process and memory are gone."""
         worker = slot.worker
         if worker is None:
             return
-        slot.worker = None
-        slot.served_before += worker.page.read().requests
-        worker.fate = "drained"
+        slot.release()
         self.counts[count] += 1
-        if worker.socket_path is not None:
-            worker.socket_path.unlink(missing_ok=True)
-        with contextlib.suppress(ConnectionError):
-            worker.writer.write(frames.encode_frame({"drain": True}))
+        worker.drain()
         try:
-            await asyncio.wait_for(worker.ended.wait(), self._config.prediction_timeout_seconds + 5)
+            await asyncio.wait_for(worker.ended.wait(), self._config.prediction_timeout_seconds + DRAIN_GRACE_SECONDS)
         except TimeoutError:
-            worker.kill("timeout")
+            worker.kill(TIMEOUT)
             await worker.ended.wait()
-        log.info("unloaded %s/%s (%s)", slot.spec["model"], slot.spec["number"], count)
+        if worker.fate == CRASHED:
+            slot.note_crash()
+        log.info("unloaded %s (%s)", slot, count if worker.fate == DRAINED else worker.fate)
 
     async def drain_all(self) -> None:
         """Drain every worker, at the end of the host process."""
         for slot in self._slots.values():
             slot.spec = {**slot.spec, "pinned": False}
         await asyncio.gather(*(self._drain(slot, "unloads") for slot in self._slots.values() if slot.worker))
-
-    # -- budget --------------------------------------------------------------------------------------------------
-
-    def _used_bytes(self) -> int:
-        return sum(worker.bytes for worker in self._workers.values())
-
-    async def _make_room(self, needed: int, slot: Slot | None, *, keep: Worker | None = None) -> None:
-        """Drain least recently used workers until `needed` more bytes fit. Raises TooLargeForBudget."""
-        if slot is not None and slot.guess_bytes > self.budget_bytes:
-            raise _too_large(slot.guess_bytes, self.budget_bytes)
-        if keep is not None and keep.bytes > self.budget_bytes:
-            raise _too_large(keep.bytes, self.budget_bytes)
-        deadline = time.monotonic() + self._config.load_wait_seconds
-        async with self._room:
-            while self._used_bytes() + min(needed, self.budget_bytes) > self.budget_bytes:
-                victim = self._least_recently_used(keep)
-                if victim is not None:
-                    await self._drain(victim, "evictions")
-                elif time.monotonic() > deadline:
-                    raise TooLargeForBudget("Pinned and busy versions hold the memory budget of this host.", retry_after_seconds=5)
-                else:
-                    await asyncio.sleep(0.02)
-
-    def _least_recently_used(self, keep: Worker | None) -> Slot | None:
-        idle = [
-            (activity.last_used_ns, slot)
-            for slot in self._slots.values()
-            if slot.worker is not None and slot.worker is not keep and not slot.pinned
-            and (activity := slot.worker.page.read()).busy_since_ns == 0
-        ]  # fmt: skip
-        return min(idle, key=lambda pair: pair[0])[1] if idle else None
-
-    # -- watching ------------------------------------------------------------------------------------------------
-
-    async def watch(self) -> None:
-        """Kill what hangs or grows too large, end what is idle; runs until cancelled."""
-        while True:
-            await asyncio.sleep(0.05)
-            self._kill_hanging()
-            self._measure()
-            self._end_idle()
-
-    def _kill_hanging(self) -> None:
-        limit_ns = int(self._config.prediction_timeout_seconds * 1e9)
-        for slot in self._slots.values():
-            if slot.worker is None:
-                continue
-            since = slot.worker.page.read().busy_since_ns
-            if since and now_ns() - since > limit_ns:
-                self.counts["kills_timeout"] += 1
-                slot.worker.kill("timeout")
-
-    def _measure(self) -> None:
-        """Measure one worker in turn: reading the figures of all at once would hold the loop."""
-        loaded = [slot.worker for slot in self._slots.values() if slot.worker is not None]
-        if not loaded:
-            return
-        self._measure_next = (self._measure_next + 1) % len(loaded)
-        worker = loaded[self._measure_next]
-        worker.bytes = private_bytes(worker.pid) or worker.bytes
-        limit = self._config.worker_memory_bytes or self.budget_bytes
-        if worker.bytes > limit:
-            self.counts["kills_memory"] += 1
-            worker.kill("memory")
-
-    def _end_idle(self) -> None:
-        if not self._config.idle_seconds:
-            return
-        oldest = now_ns() - int(self._config.idle_seconds * 1e9)
-        for slot in self._slots.values():
-            if slot.worker is None or slot.pinned:
-                continue
-            activity = slot.worker.page.read()
-            if not activity.busy_since_ns and activity.last_used_ns < oldest:
-                task = asyncio.create_task(self._drain(slot, "idle_ends"))
-                task.add_done_callback(lambda done: done.cancelled() or done.exception())
-
-    def _report_slot(self, version_id: int, slot: Slot) -> dict[str, Any]:
-        worker = slot.worker
-        activity = worker.page.read() if worker else None
-        return {
-            "version_id": version_id,
-            "model": slot.spec["model"],
-            "version": slot.spec["number"],
-            "state": "ready" if worker else "loading",
-            "pinned": slot.pinned,
-            "pid": worker.pid if worker else None,
-            "bytes": worker.bytes if worker else 0,
-            "requests": slot.served_before + (activity.requests if activity else 0),
-            "calls": activity.calls if activity else 0,
-            "waiting": activity.waiting if activity else 0,
-            "idle_seconds": round((now_ns() - activity.last_used_ns) / 1e9, 3) if activity else None,
-        }
-
-    def _artifact_path(self, sha256: str) -> Path:
-        return self._artifacts / sha256[:2] / sha256[2:4] / sha256
 
 
 def _load_job(spec: dict[str, Any]) -> dict[str, Any]:
@@ -473,55 +268,20 @@ def _load_job(spec: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _require_awake(slot: Slot) -> None:
-    rest = slot.rest_until - time.monotonic()
-    if rest <= 0:
-        return
-    if slot.refused is not None:
-        raise slot.refused
-    raise VersionResting(
-        f"Its worker ended unexpectedly {len(slot.crashes)} times; it is tried again in {rest:.0f} s.", retry_after_seconds=max(1.0, rest)
-    )
-
-
-def _open_artifact(path: Path) -> int:
+def _first_guess(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise ModelUnloadable("The artifact's bytes are missing on this host.", log_detail=f"{path}: {error.strerror}") from None
-
-
-def _listen(path: Path) -> socket.socket:
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(path))
-    path.chmod(0o600)
-    listener.listen(512)
-    return listener
-
-
-def _size_of(path: Path) -> int:
-    try:
-        return path.stat().st_size
+        size = path.stat().st_size
     except OSError:
-        return 0
+        size = 0
+    return max(SMALLEST_GUESS_BYTES, FIRST_GUESS_FACTOR * size)
 
 
-def _too_large(needed: int, budget: int) -> TooLargeForBudget:
-    return TooLargeForBudget(
-        f"The version needs {needed >> 20} MiB of memory; all versions of this host together may have {budget >> 20} MiB.",
-        retry_after_seconds=60,
-    )
-
-
-def _load_failure(worker: Worker) -> ModelyardError:
-    if worker.fate == "timeout":
-        return ModelUnloadable("Loading took too long.", log_detail="killed at load_timeout_seconds")
-    return ModelUnloadable("Loading it ended its process.", log_detail=f"exit status {worker.exit_status}")
+def _killed() -> VersionStarting:
+    return VersionStarting("Its process was ended from outside; ask again.", retry_after_seconds=1)
 
 
 def _refusal(worker: Worker, config: Config) -> UnsafeArtifact:
-    if worker.fate == "timeout":
+    if worker.fate == TIMEOUT:
         return UnsafeArtifact(
             f"Loading it and predicting with it took longer than {config.load_timeout_seconds:g} s.",
             members={"found": [{"rule": "too-slow"}]},

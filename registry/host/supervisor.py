@@ -10,19 +10,18 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from config import Config, child_environment
-from registry.host.children import end_child, kill_group, reap_strangers
+from registry.host.children import Child, end_child, reap_strangers
 from registry.host.children import start_child as exec_child
 from registry.host.control import ControlServer
 from registry.host.forklink import ForkLink
@@ -33,38 +32,9 @@ from registry.instance import Instance
 log = logging.getLogger("modelyard.host")
 
 ROOT = Path(__file__).resolve().parents[2]
+MOST_CONNECTIONS = 8192
 WATCH_SECONDS = 0.1
-LONGEST_BACKOFF_SECONDS = 10.0
-STEADY_SECONDS = 10.0
-
-
-@dataclass(eq=False)
-class Child:
-    """One supervised process: how to start it, and when it was last restarted."""
-
-    name: str
-    start: Callable[[], subprocess.Popen[bytes]]
-    process: subprocess.Popen[bytes] | None = None
-    started_at: float = 0.0
-    restarts: int = 0
-    backoff_seconds: float = 0.0
-    retry_at: float = field(default=0.0)
-
-    def ensure(self) -> bool:
-        """Start it again when it has ended and the back-off is over; tell whether it was started."""
-        now = time.monotonic()
-        if self.process is not None and self.process.poll() is None:
-            return False
-        if self.process is not None and self.retry_at == 0.0:
-            steady = now - self.started_at > STEADY_SECONDS
-            self.backoff_seconds = 0.0 if steady else min(LONGEST_BACKOFF_SECONDS, max(0.25, 2 * self.backoff_seconds))
-            self.retry_at = now + self.backoff_seconds
-            log.warning("%s ended with status %s; restarting in %.2f s", self.name, self.process.returncode, self.backoff_seconds)
-        if now < self.retry_at:
-            return False
-        self.restarts += self.process is not None
-        self.process, self.started_at, self.retry_at = self.start(), now, 0.0
-        return True
+GRANIAN_GRACE_SECONDS = 2.0
 
 
 class Supervisor:
@@ -91,14 +61,14 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         server = None
+        self._pool_watch = asyncio.create_task(self._pool.watch())  # also while draining: what hangs then must still be ended
         try:
             self._forkserver.ensure()
             self._start_valkeys()
             server = await self._control.start(self._instance.host_socket)
             prepare()
             self._granian.ensure()
-            watchers = [asyncio.create_task(self._watch()), asyncio.create_task(self._pool.watch())]
-            await self._serve(announce, watchers)
+            await self._serve(announce)
         except ValkeyFailed as error:
             log.error("%s", error)  # noqa: TRY400 - one line is what the operator needs
             return 1
@@ -106,22 +76,24 @@ class Supervisor:
             await self._end(server)
         return 0
 
-    async def _serve(self, announce: Callable[[], None], watchers: list[asyncio.Task[None]]) -> None:
-        starting = asyncio.create_task(self._announce_when_ready(announce))
-        stopping = asyncio.create_task(self._stop.wait())
+    async def _serve(self, announce: Callable[[], None]) -> None:
+        """Watch over the children until it is time to stop, or the watch itself fails."""
+        tasks = [asyncio.create_task(work) for work in (self._stop.wait(), self._watch())]
+        greeting = asyncio.create_task(self._announce_when_ready(announce))
         try:
-            done, _ = await asyncio.wait([stopping, *watchers], return_when=asyncio.FIRST_COMPLETED)
-            for task in done - {stopping}:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
                 task.result()
         finally:
-            for task in (starting, stopping, *watchers):
+            for task in (greeting, *tasks):
                 task.cancel()
-            await asyncio.gather(starting, stopping, *watchers, return_exceptions=True)
+            await asyncio.gather(greeting, *tasks, return_exceptions=True)
 
     async def _announce_when_ready(self, announce: Callable[[], None]) -> None:
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._config.host, self._config.host)  # noqa: S104
         url = f"http://{host}:{self._config.port}/health/live"
-        while not (self._forks.ready.is_set() and await asyncio.to_thread(_answers, url)):
+        await self._forks.ready.wait()
+        while not await asyncio.to_thread(_answers, url):
             await asyncio.sleep(0.05)
         self._say_walls()
         announce()
@@ -139,17 +111,18 @@ class Supervisor:
             for child in (*self._valkeys, self._granian, self._forkserver):
                 try:
                     child.ensure()
-                except (OSError, ValkeyFailed):
-                    log.exception("%s can't be started", child.name)
+                except (OSError, ValkeyFailed) as error:
+                    log.error("%s can't be started: %s", child.name, error)  # noqa: TRY400 - its traceback would say no more
             known = {child.process.pid for child in (*self._valkeys, self._granian, self._forkserver) if child.process}
             reap_strangers(known)
 
     async def _end(self, server: asyncio.Server | None) -> None:
         """Stop taking requests, let those under way finish, then end workers, fork server and Valkey."""
         log.info("draining")
-        await asyncio.to_thread(_end_granian, self._granian.process, self._config.drain_seconds)
+        await asyncio.to_thread(end_child, self._granian.process, self._config.drain_seconds + GRANIAN_GRACE_SECONDS)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._pool.drain_all(), self._config.drain_seconds)
+        self._pool_watch.cancel()
         self._forks.close()
         if server is not None:
             server.close()
@@ -185,7 +158,7 @@ class Supervisor:
             "workers": config.web_processes or os.cpu_count() or 1,
             "blocking-threads": config.web_threads,
             "backlog": 2048,
-            "backpressure": config.web_threads,
+            "backpressure": _connections(config.web_threads),
             "http": "1",
             "workers-kill-timeout": max(1, int(config.drain_seconds)),
             "respawn-interval": 0.1,
@@ -206,16 +179,15 @@ class Supervisor:
         }
 
 
+def _connections(threads: int) -> int:
+    """Return how many connections a web process may hold: far more than threads, or idle ones alone would keep everybody out."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(threads, min(MOST_CONNECTIONS, allowed - 512))
+
+
 def _answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own address
             return bool(response.status == 200)  # noqa: PLR2004
     except (OSError, urllib.error.URLError):
         return False
-
-
-def _end_granian(process: subprocess.Popen[bytes] | None, seconds: float) -> None:
-    end_child(process, seconds + 2)
-    if process is not None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            kill_group(process)

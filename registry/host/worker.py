@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from registry import flavors, frames
-from registry.errors import ModelUnloadable, ModelyardError, PredictionFailed, to_wire
+from registry.errors import ModelUnloadable, ModelyardError, PredictionFailed, TooLargeForBudget, to_wire
 from registry.flavors import Loaded
 from registry.host import lock
 from registry.host.page import Activity, Page, now_ns
@@ -106,10 +106,24 @@ def load(stream: BinaryIO, job: dict[str, Any]) -> Loaded:
     if digest.hexdigest() != job["sha256"]:
         raise ModelUnloadable("The artifact's bytes on disk aren't those that were uploaded.", log_detail=f"sha256 is {digest.hexdigest()}")
     stream.seek(0)
-    loaded = flavors.open_flavor(job["flavor"]).load(stream)
-    if job["golden"] is not None:
-        flavors.replay(loaded, job["golden"])
+    try:
+        loaded = flavors.open_flavor(job["flavor"]).load(stream)
+        if job["golden"] is not None:
+            flavors.replay(loaded, job["golden"])
+    except ModelUnloadable as error:
+        if ran_out_of_memory(error):
+            raise TooLargeForBudget("The version needs more memory to load than one worker may have.", retry_after_seconds=60) from None
+        raise
     return loaded
+
+
+def ran_out_of_memory(error: BaseException | None) -> bool:
+    """Tell whether an error goes back to a MemoryError, which the worker's limit causes and no fault of the artifact."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return True
+        error = error.__cause__
+    return False
 
 
 class Worker:

@@ -1,6 +1,6 @@
 """Frames over UNIX sockets, one conversation at a time per connection, connections kept for the next one.
 
-Used towards the host process and towards workers; says exactly whether a question was never sent, or sent and not answered.
+Used towards the host process and towards workers; says exactly whether a question was never heard, or heard and not answered.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from registry import frames
 KEPT_CONNECTIONS = 64
 
 
-class NotSent(Exception):
-    """Nobody listens there: the question was certainly not heard."""
+class NotHeard(Exception):
+    """Nobody listens there, or ended before it had read the whole question: nothing came of it."""
 
 
 class NotAnswered(Exception):
-    """The connection ended before an answer came: the question may have been heard."""
+    """The other side read the question and ended before it answered."""
 
 
 class NoAnswerInTime(Exception):
@@ -35,18 +35,21 @@ class Link:
         self._idle: deque[socket.socket] = deque(maxlen=KEPT_CONNECTIONS)
 
     def ask(self, frame: bytes, timeout_seconds: float) -> tuple[dict[str, Any], memoryview]:
-        """Send one frame and return the answer's header and body. Raises NotSent, NotAnswered, NoAnswerInTime."""
+        """Send one frame and return the answer's header and body. Raises NotHeard, NotAnswered, NoAnswerInTime."""
         try:
             connection = self._idle.pop()
         except IndexError:
             connection = self._connect()
         try:
             connection.settimeout(timeout_seconds)
-            connection.sendall(frame)
+            _send(connection, frame)
             answer = frames.decode_frame(_read_payload(connection))
         except TimeoutError:
             connection.close()
             raise NoAnswerInTime from None
+        except (NotHeard, ConnectionResetError):  # reset: closed over there with bytes of ours unread
+            connection.close()
+            raise NotHeard from None
         except (OSError, frames.FrameError):
             connection.close()
             raise NotAnswered from None
@@ -67,8 +70,17 @@ class Link:
             connection.connect(self.path)
         except OSError:
             connection.close()
-            raise NotSent from None
+            raise NotHeard from None
         return connection
+
+
+def _send(connection: socket.socket, frame: bytes) -> None:
+    try:
+        connection.sendall(frame)
+    except TimeoutError:
+        raise
+    except OSError:
+        raise NotHeard from None
 
 
 def _read_payload(connection: socket.socket) -> bytes | bytearray:

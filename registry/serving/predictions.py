@@ -77,24 +77,40 @@ class Predictions:
         return hmac.digest(self._secret, key + value, hashlib.sha256)[:MAC_BYTES]
 
     def _call(self, command: Any) -> Any:
-        if time.monotonic() < self._retry_at:
+        if self._retry_at and not self._may_try():
             return None
         try:
             answer = command()
         except (redis.RedisError, OSError) as error:
-            with self._lock:
-                self._note_failure(error)
+            self._note_failure(error)
             return None
         if self._retry_at:
-            self._retry_at = 0.0
-            observability.log.info("prediction cache is back")
+            self._note_return()
         return answer
+
+    def _may_try(self) -> bool:
+        """Let one request each RETRY_SECONDS find out whether Redis is back, while the others go on without."""
+        with self._lock:
+            now = time.monotonic()
+            if now < self._retry_at:
+                return False
+            self._retry_at = now + RETRY_SECONDS
+            return True
 
     def _note_failure(self, error: Exception) -> None:
         observability.REDIS_FAILURES.labels("cache").inc()
-        if self._retry_at == 0.0:
+        with self._lock:
+            first = self._retry_at == 0.0
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+        if first:
             observability.log.warning("prediction cache is away; every request computes", reason=type(error).__name__)
-        self._retry_at = time.monotonic() + RETRY_SECONDS
+
+    def _note_return(self) -> None:
+        with self._lock:
+            again = self._retry_at != 0.0
+            self._retry_at = 0.0
+        if again:
+            observability.log.info("prediction cache is back")
 
 
 class Computing:

@@ -1,40 +1,43 @@
 """Ask the worker that holds a version: find its socket through the host process once, then talk straight to it.
 
-A question that met a drained worker goes to the new one, once. A question that met a crash does not: it may have caused it.
+A question that no worker has read goes to the next one. A question that was read and met a crash does not: it may have caused it.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from registry import frames
 from registry.catalog import LoadSpec
 from registry.errors import (
+    ModelUnloadable,
     PredictionFailed,
     PredictionTimeout,
     VersionBusy,
     VersionStarting,
     from_wire,
 )
-from registry.serving.link import Link, NoAnswerInTime, NotAnswered, NotSent
+from registry.serving.link import Link, NoAnswerInTime, NotAnswered, NotHeard
 
 ANSWER_GRACE_SECONDS = 5.0
-TRIES = 3
+TRIES = 5
+#: Ends of a worker that no request can have caused: it was drained, or died with the fork server.
+BLAMELESS = ("drained", "orphaned")
 
 
 class Endpoint:
-    """The worker of one version as this process knows it, and how many requests wait for it here."""
+    """The worker of one version as this process knows it."""
 
-    __slots__ = ("link", "waiting", "worker")
+    __slots__ = ("link", "worker")
 
     def __init__(self, worker: int, path: str) -> None:
         """Remember the worker's number, for asking how it ended."""
         self.worker = worker
         self.link = Link(path)
-        self.waiting = 0
 
 
 class Workers:
@@ -45,14 +48,20 @@ class Workers:
         host_socket: Path,
         *,
         get_spec: Callable[[int], LoadSpec],
+        note_load: Callable[[int, ModelUnloadable | None], None],
         prediction_timeout_seconds: float,
         load_timeout_seconds: float,
         load_wait_seconds: float,
         max_waiting: int,
     ) -> None:
-        """`get_spec` reads from the catalog how a version is loaded; it is called only when the host never saw it."""
+        """`get_spec` reads from the catalog how a version is loaded; it is called only when the host doesn't know.
+
+        `note_load` hears why a version doesn't load, once for each reason, and None when it loads again.
+        """
         self._host = Link(str(host_socket))
         self._get_spec = get_spec
+        self._note_load = note_load
+        self._failing: dict[int, str] = {}
         self._prediction_timeout = prediction_timeout_seconds
         self._load_timeout = load_timeout_seconds
         self._load_wait = load_wait_seconds
@@ -70,30 +79,30 @@ class Workers:
             self._leave(version_id)
 
     def _ask(self, version_id: int, frame: bytes) -> bytes:
-        retried = False
+        gone: int | None = None
         for _ in range(TRIES):
-            endpoint = self._endpoints.get(version_id) or self._find(version_id)
+            endpoint = self._endpoints.get(version_id)
+            if endpoint is None or endpoint.worker == gone:
+                endpoint = self._find(version_id, self._load_wait, gone)
             try:
                 header, body = endpoint.link.ask(frame, self._prediction_timeout + ANSWER_GRACE_SECONDS)
-            except NotSent:
-                self._forget(version_id, endpoint)
-                continue
+            except NotHeard:
+                pass
             except NotAnswered:
-                self._forget(version_id, endpoint)
-                self._require_drained(endpoint, retried=retried)
-                retried = True
-                continue
+                self._require_blameless(endpoint)
             except NoAnswerInTime:
                 self._forget(version_id, endpoint)
                 raise PredictionTimeout(f"The model did not answer within {self._prediction_timeout:g} s.") from None
-            if "error" in header:
-                raise from_wire(header)
-            return bytes(body)
+            else:
+                if "error" in header:
+                    raise from_wire(header)
+                return bytes(body)
+            gone = endpoint.worker
+            self._forget(version_id, endpoint)
         raise VersionStarting("Its worker is being replaced; ask again.", retry_after_seconds=1)
 
     def warm(self, version_id: int) -> None:
         """Load a version and replay its golden predictions, unless it is loaded. Raises what `predict` raises for a load."""
-        self._endpoints.pop(version_id, None)
         self._find(version_id, self._load_timeout)
 
     def warm_again(self, version_id: int) -> None:
@@ -123,36 +132,51 @@ class Workers:
         """Ask the host process. Raises VersionStarting while it can't be reached, and what it answers."""
         try:
             header, _ = self._host.ask(frames.encode_frame(question), timeout_seconds)
-        except (NotSent, NotAnswered, NoAnswerInTime):
+        except (NotHeard, NotAnswered, NoAnswerInTime):
             raise VersionStarting("The host process doesn't answer; ask again.", retry_after_seconds=2) from None
         if "error" in header:
             raise from_wire(header)
         return header
 
-    def _find(self, version_id: int, wait_seconds: float | None = None) -> Endpoint:
-        wait = self._load_wait if wait_seconds is None else wait_seconds
-        question = {"ask": "acquire", "version_id": version_id, "wait_seconds": wait}
-        answer = self.tell(question, wait + ANSWER_GRACE_SECONDS)
-        if answer.get("spec_needed"):
-            answer = self.tell({**question, "spec": _as_dict(self._get_spec(version_id))}, wait + ANSWER_GRACE_SECONDS)
-        endpoint = Endpoint(answer["worker"], answer["path"])
-        self._endpoints[version_id] = endpoint
+    def _find(self, version_id: int, wait_seconds: float, gone: int | None = None) -> Endpoint:
+        """Ask the host process for the version's worker; `gone` is the one that was met ended."""
+        try:
+            answer = self._acquire(version_id, wait_seconds, gone)
+        except ModelUnloadable as error:
+            if self._failing.get(version_id) != error.detail:
+                self._failing[version_id] = error.detail
+                self._note_load(version_id, error)
+            raise
+        self._failing.pop(version_id, None)
+        if answer["recovered"]:
+            self._note_load(version_id, None)
+        known = self._endpoints.get(version_id)
+        if known is not None and known.worker == answer["worker"]:
+            return known
+        endpoint = self._endpoints[version_id] = Endpoint(answer["worker"], answer["path"])
         return endpoint
+
+    def _acquire(self, version_id: int, wait_seconds: float, gone: int | None) -> dict[str, Any]:
+        question = {"ask": "acquire", "version_id": version_id, "wait_seconds": wait_seconds, "gone": gone}
+        answer = self.tell(question, wait_seconds + ANSWER_GRACE_SECONDS)
+        if answer.get("spec_needed"):
+            answer = self.tell({**question, "spec": asdict(self._get_spec(version_id))}, wait_seconds + ANSWER_GRACE_SECONDS)
+        return answer
 
     def _forget(self, version_id: int, endpoint: Endpoint) -> None:
         endpoint.link.close()
         if self._endpoints.get(version_id) is endpoint:
             del self._endpoints[version_id]
 
-    def _require_drained(self, endpoint: Endpoint, *, retried: bool) -> None:
+    def _require_blameless(self, endpoint: Endpoint) -> None:
+        """Raise unless the worker ended for a reason that the request can't have been."""
         fate = self.tell({"ask": "fate", "worker": endpoint.worker})["fate"]
-        if fate == "drained" and not retried:
+        if fate in BLAMELESS:
             return
+        cause = f"worker {endpoint.worker} ended: {fate}"
         if fate == "timeout":
-            raise PredictionTimeout(f"The model took longer than {self._prediction_timeout:g} s; its worker was ended.")
-        raise PredictionFailed(
-            "The model's process ended while it computed.", log_detail=f"worker {endpoint.worker} ended: {fate}", members={"fate": fate}
-        )
+            raise PredictionTimeout(f"The model took longer than {self._prediction_timeout:g} s; its worker was ended.", log_detail=cause)
+        raise PredictionFailed("The model's process ended while it computed.", log_detail=cause, members={"fate": fate})
 
     def _enter(self, version_id: int) -> None:
         with self._waiting_lock:
@@ -169,16 +193,3 @@ class Workers:
                 self._waiting[version_id] = left
             else:
                 del self._waiting[version_id]
-
-
-def _as_dict(spec: LoadSpec) -> dict[str, Any]:
-    return {
-        "model": spec.model,
-        "number": spec.number,
-        "sha256": spec.sha256,
-        "flavor": spec.flavor,
-        "golden": spec.golden,
-        "deterministic": spec.deterministic,
-        "batching": spec.batching,
-        "pinned": spec.pinned,
-    }

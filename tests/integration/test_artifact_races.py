@@ -22,6 +22,7 @@ from registry.errors import NoRoom, NoUploadSlot, TooManyUploads
 RACE_SECONDS = 3.0
 GRACE_SECONDS = 1.0
 TINY_BYTES = 4 << 20
+INODES = 9
 
 
 @pytest.fixture
@@ -32,10 +33,12 @@ def store(tmp_path: Path) -> ArtifactStore:
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system of 4 MiB."""
+    """Mount a file system of 4 MiB and nine inodes: root, three folders and a lock of the store, one artifact with its folders, one more."""
     folder = tmp_path / "tiny"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={TINY_BYTES}", "tmpfs", str(folder)], check=False, capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={TINY_BYTES},nr_inodes={INODES}", "tmpfs", str(folder)], check=False, capture_output=True
+    )
     if mounted.returncode != 0:
         pytest.skip("a file system can't be mounted here")
     yield folder
@@ -169,6 +172,18 @@ def test_a_full_disk_refuses_the_upload_and_gives_its_room_back(tiny_disk: Path)
         deque(map(incoming.write, [chunk] * (TINY_BYTES // len(chunk) + 1)))
     assert list((tiny_disk / "q").iterdir()) == []
     assert store.verify(keep(store, bytes(TINY_BYTES // 2)))
+
+
+def test_a_disk_without_inodes_refuses_the_upload_at_each_step(tiny_disk: Path) -> None:
+    """Neither making the file in quarantine nor moving it to folders that aren't there yet fails with anything but NoRoom."""
+    store = ArtifactStore(tiny_disk / "a", tiny_disk / "q", max_bytes=1 << 30, min_free_bytes=0)
+    digest = keep(store, b"first")
+    with pytest.raises(NoRoom):
+        keep(store, b"second")
+    with store.receive(), pytest.raises(NoRoom), store.receive():
+        pass
+    assert list(store.iter_digests()) == [digest]
+    assert list((tiny_disk / "q").iterdir()) == []
 
 
 def test_the_floor_leaves_room_on_a_small_disk(tiny_disk: Path) -> None:
