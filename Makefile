@@ -9,7 +9,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input --require-virtualenv
 LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
 # What runs in the fork server and its locked workers, which can't write coverage data: measured where tests call it directly, and counted apart.
-LOCKED_HOST := canaries forkserver kernel landlock lock seccomp walls worker
+LOCKED_HOST := answering canaries forkserver kernel landlock lock seccomp walls worker
 LOCKED_FILES := registry/flavors/* $(LOCKED_HOST:%=registry/host/%.py)
 empty :=
 comma := ,

@@ -88,7 +88,19 @@ class OwnValkey:
 
     def start(self) -> OwnValkey:
         """Start it and wait until it answers."""
-        command = [str(binary()), "--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--loglevel", "nothing", "--dir", str(self._folder)]
+        command = [
+            str(binary()),
+            "--port",
+            str(self._port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--loglevel",
+            "nothing",
+            "--dir",
+            str(self._folder),
+        ]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         with redis.Redis.from_url(self.url) as client:
             wait_until(lambda: _answers(client), "Valkey answers")

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -138,7 +138,7 @@ class Hammering:
         wanted = len(self.answers) + count
         eventually(lambda: len(self.answers) >= wanted, 60, what=f"{count} more answers")
 
-    def __enter__(self) -> Hammering:
+    def __enter__(self) -> Self:
         """Begin, and wait for the first answers."""
         for thread in self._threads:
             thread.start()

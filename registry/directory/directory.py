@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from registry import catalog, observability
-from registry.catalog import ApiKey, Change, Version
+from registry.catalog import ApiKey, Change
 from registry.directory.memory import Memory
+from registry.directory.resolved import Resolved, get_number, get_resolved
 from registry.directory.word import SharedWord
-from registry.errors import RegistryUnavailable, VersionDeleted, VersionNotFound
+from registry.errors import RegistryUnavailable
 from registry.extensions import reading
 from registry.naming import LATEST
-from registry.signature import Signature
 
 MOVES = frozenset({"alias.pointed", "alias.rolled-back"})
 CHANNEL = "modelyard:changes"
@@ -30,19 +30,6 @@ MISSES_AT_ONCE = 32
 
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """A version as the predict path needs it: no ORM, nothing to look up."""
-
-    id: int
-    model: str
-    number: int
-    sha256: str
-    runtime: str
-    signature: Signature
-    cacheable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +206,7 @@ class Directory:
     def _find_version(self, name: str, number: int) -> Resolved:
         seen = (self._epoch, self._cursor)
         try:
-            version = _resolved(self._ask(lambda: _get_ready(name, number)))
+            version = self._ask(lambda: get_resolved(name, number))
         except RegistryUnavailable:
             return self._stale(self._versions.find_stale((name, number)))
         self._remember(self._versions, (name, number), version, seen)
@@ -233,7 +220,7 @@ class Directory:
         """Return the number that the catalog has for an alias; where another host just moved it, the one from before."""
         seen = (self._epoch, self._cursor)
         try:
-            number = self._ask(lambda: _latest(name) if alias == LATEST else catalog.get_alias(name, alias).version)
+            number = self._ask(lambda: get_number(name, alias))
             if alias != LATEST:
                 self._take_changes()  # after the query: so a move that it saw is known by now, and held if it must be
         except RegistryUnavailable:
@@ -265,30 +252,3 @@ class Directory:
     def _require_recent(self) -> None:
         if time.monotonic() - self._heard_at > self._stale_ok:
             raise RegistryUnavailable("The registry's database has been away for too long to go on without it.", retry_after_seconds=5)
-
-
-def _get_ready(name: str, number: int) -> Version:
-    version = catalog.get_version(name, number)
-    if version.deleted_at is not None:
-        raise VersionDeleted(f"Version {number} of {name} was deleted; a publisher may restore it.")
-    return version
-
-
-def _latest(name: str) -> int:
-    catalog.get_model(name)
-    latest = catalog.find_latest(name)
-    if latest is None:
-        raise VersionNotFound(f"Model {name} has no version that is ready.")
-    return latest.number
-
-
-def _resolved(version: Version) -> Resolved:
-    return Resolved(
-        version.id,
-        version.model,
-        version.number,
-        version.sha256,
-        version.runtime,
-        Signature.from_dict(version.signature),
-        version.deterministic and version.cache,
-    )

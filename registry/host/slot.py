@@ -1,4 +1,7 @@
-"""What the host knows of one version: how it is loaded, its worker, how often that failed, and when it may be tried again."""
+"""What the host knows of one version: how it is loaded, its worker, how often that failed, and when it may be tried again.
+
+Keeps count and answers questions; it starts and ends nothing, which is the pool's affair.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ THREADS = 8
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """A service on each database, in which one key may have eight uploads under way."""
+    """Start a service on each database, in which one key may have eight uploads under way."""
     folder = tmp_path_factory.mktemp("uploads") / "instance"
     settings = {"uploads_per_key": str(THREADS), "log_level": "warning"}
     if request.param == "sqlite":

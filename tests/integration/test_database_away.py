@@ -19,7 +19,7 @@ STALE_OK_SECONDS = 6.0
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[OwnPostgres]:
-    """A server that this module may stop."""
+    """Start a server that this module may stop."""
     with own_postgres() as server:
         yield server
 
@@ -91,7 +91,9 @@ def _unknown_is_refused(service: RunningService, callers: list[Connection]) -> N
 
 def _changes_are_refused_quickly(callers: list[Connection]) -> None:
     for caller in callers:
-        caller.send("PUT", "/models/sum/aliases/production", {"version": 2})  # may be the one that finds out, which takes seconds where the server is silent
+        caller.send(
+            "PUT", "/models/sum/aliases/production", {"version": 2}
+        )  # may be the one that finds out, which takes seconds where the server is silent
         for _ in range(4):
             started = time.monotonic()
             status, problem = caller.send("PUT", "/models/sum/aliases/production", {"version": 2})

@@ -23,13 +23,13 @@ pytestmark = pytest.mark.usefixtures("catalog_app")
 
 @pytest.fixture
 def here(tmp_path: Path) -> Directory:
-    """The directory of a process on the host that makes the changes of these tests."""
+    """Return the directory of a process on the host that makes the changes of these tests."""
     return Directory(SharedWord(tmp_path / "here"), host="here", stale_ok_seconds=300)
 
 
 @pytest.fixture
 def there(tmp_path: Path) -> Directory:
-    """The directory of a process on another host."""
+    """Return the directory of a process on another host."""
     return Directory(SharedWord(tmp_path / "there"), host="there", stale_ok_seconds=300)
 
 

@@ -19,7 +19,7 @@ BODY = {"data": [[1.0, 2.0, 3.0, 4.0]]}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of the artifacts, on a disk of 4 MiB where one can be mounted."""
+    """Return the folder of the artifacts, on a disk of 4 MiB where one can be mounted."""
     place = tmp_path_factory.mktemp("disk") / "artifacts"
     place.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place], capture_output=True, check=False)
@@ -123,7 +123,7 @@ def test_a_load_error_and_a_full_disk_over_a_restart(service: RunningService, fo
     service.start()
     assert shown(service, "/models/sum/1")["load_error"] is not None
     with service.client() as client:
-        assert client.post("/models/sum/1", json=BODY).json()["prediction"] == [22.0]
+        assert client.post("/models/sum/1", json=BODY).json()["prediction"] == [10.0]
     assert shown(service, "/models/sum/1")["load_error"] is None
     assert upload(service, "sum", model("exits")) == (507, "no-room")
     assert len(shown(service, "/models/sum/versions")["items"]) == 1

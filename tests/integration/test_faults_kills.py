@@ -26,7 +26,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 
 @pytest.fixture
 def processes(service: RunningService) -> Processes:
-    """The service's processes, all of them up and one worker loaded."""
+    """Return the service's processes, all of them up and one worker loaded."""
     eventually(lambda: predicts(service), what="a prediction")
     found = Processes(service)
     eventually(lambda: len(found.web) == 2 and found.workers, what="two web processes and a worker")

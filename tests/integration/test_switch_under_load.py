@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 
 @pytest.fixture
 def admin(service: RunningService) -> Iterator[Connection]:
-    """A connection for moves, with the alias of the model at version 1 and nothing to go back to."""
+    """Return a connection for moves, with the alias of the model at version 1 and nothing to go back to."""
     connection = Connection(service, service.admin_key)
     connection.send("DELETE", ALIAS)
     assert connection.send("PUT", ALIAS, {"version": 1})[0] == 200
@@ -70,7 +71,7 @@ class Load:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._call, args=(connection, seed)) for seed, connection in enumerate(connections)]
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Self:
         """Begin, and wait until the callers are served."""
         for thread in self._threads:
             thread.start()
@@ -118,7 +119,9 @@ def test_no_request_fails_lies_or_waits_while_an_alias_is_moved_fifty_times(serv
     requests = load.requests
     assert {request.status for request in requests} == {200}
     for request in requests:
-        fitting = [one for one in standings if one.version == request.version and one.first <= request.ended and request.started <= one.last]
+        fitting = [
+            one for one in standings if one.version == request.version and one.first <= request.ended and request.started <= one.last
+        ]
         assert fitting, f"{request} met none of the times at which the alias had that version"
     assert {request.version for request in requests} == {1, 2, 3}
     seconds = sorted(request.ended - request.started for request in requests)
@@ -146,7 +149,9 @@ def _climb(admin: Connection) -> None:
         assert admin.send("PUT", ALIAS, {"version": number})[0] == 200
 
 
-def _at_once(service: RunningService, method: str, path: str, bodies: list[dict[str, int] | None], **headers: str) -> list[tuple[int, dict[str, object]]]:
+def _at_once(
+    service: RunningService, method: str, path: str, bodies: list[dict[str, int] | None], **headers: str
+) -> list[tuple[int, dict[str, object]]]:
     """Send requests together, spread over both web processes, and return their answers."""
     callers = list(connect_to_each(service, service.admin_key).values()) + [Connection(service, service.admin_key) for _ in bodies[2:]]
     together = threading.Barrier(len(bodies))
@@ -212,7 +217,10 @@ def test_a_web_process_killed_while_the_alias_moves_comes_back_with_the_right_st
             for process in with_victim:
                 process.send_signal(9)
         assert mover.send("PUT", ALIAS, {"version": number})[0] == 200
-    wait_until(lambda: victim not in (pids := {process.pid for process in web_processes(service)}) and len(pids) == 2, "another web process is there")
+    wait_until(
+        lambda: victim not in (pids := {process.pid for process in web_processes(service)}) and len(pids) == 2,
+        "another web process is there",
+    )
     callers = connect_to_each(service, service.admin_key)
     assert victim not in callers
     for caller in callers.values():

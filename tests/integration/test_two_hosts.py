@@ -43,7 +43,13 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     folder = tmp_path_factory.mktemp("hosts")
     valkey = OwnValkey(folder).start()
     with own_postgres() as postgres:
-        settings = {"database_url": postgres.url, "redis_url": valkey.url, "artifacts_path": str(folder / "artifacts"), "log_level": "warning", **SHARED_SECRETS}
+        settings = {
+            "database_url": postgres.url,
+            "redis_url": valkey.url,
+            "artifacts_path": str(folder / "artifacts"),
+            "log_level": "warning",
+            **SHARED_SECRETS,
+        }
         hosts = [RunningService(folder / name, **settings) for name in ("first", "second")]
         try:
             for host in hosts:
@@ -92,7 +98,9 @@ def test_a_version_published_on_one_host_is_predictable_on_the_other_at_once(pai
     pair.publish("published", 2)
     for connection in there.values():
         assert connection.send("POST", "/models/published/2", ROW)[1]["prediction"] == [pytest.approx(12.0)]
-        seconds = wait_until(lambda one=connection: one.send("POST", "/models/published/@latest", ROW)[1]["version"] == 2, "@latest follows")  # type: ignore[misc]
+        seconds = wait_until(
+            lambda one=connection: one.send("POST", "/models/published/@latest", ROW)[1]["version"] == 2, "@latest follows"
+        )  # type: ignore[misc]
         assert seconds < 2.0
 
 

@@ -32,7 +32,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 
 @pytest.fixture
 def client(service: RunningService) -> Iterator[httpx.Client]:
-    """The admin's client; nothing is loaded and nothing pinned."""
+    """Return the admin's client, with nothing loaded and nothing pinned."""
     with service.client() as made:
         for name in ("a", "b", "c", "huge", "grows"):
             made.delete(f"/models/{name}/1/pin")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -48,7 +49,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
         yield started
 
 
-def ask(client: httpx.Client, name: str, body: dict[str, object]) -> httpx.Response:
+def ask(client: httpx.Client, name: str, body: Any) -> httpx.Response:
     """Send an uncached prediction."""
     return client.post(f"/models/{name}/1", json=body, headers=UNCACHED)
 

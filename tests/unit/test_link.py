@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,14 @@ ANSWER = frames.encode_frame({"ok": True}, b"body")
 def path(tmp_path: Path) -> str:
     """Where the other side listens."""
     return str(tmp_path / "other.sock")
+
+
+@pytest.fixture
+def link(path: str) -> Iterator[Link]:
+    """Return a link to it."""
+    made = Link(path)
+    yield made
+    made.close()
 
 
 def other_side(path: str, behave: Callable[[socket.socket], None]) -> threading.Thread:
@@ -45,7 +53,7 @@ def answer_once(connection: socket.socket) -> None:
     connection.sendall(ANSWER)
 
 
-def test_an_answer_comes_back_whole_however_it_is_cut(path: str) -> None:
+def test_an_answer_comes_back_whole_however_it_is_cut(path: str, link: Link) -> None:
     """Also when its length arrives in pieces."""
 
     def behave(connection: socket.socket) -> None:
@@ -54,44 +62,43 @@ def test_an_answer_comes_back_whole_however_it_is_cut(path: str) -> None:
             connection.sendall(ANSWER[start : start + 3])
 
     thread = other_side(path, behave)
-    header, body = Link(path).ask(QUESTION, 5)
+    header, body = link.ask(QUESTION, 5)
     thread.join(5)
     assert (header, bytes(body)) == ({"ok": True}, b"body")
 
 
-def test_a_question_to_nobody_was_not_heard(path: str) -> None:
+def test_a_question_to_nobody_was_not_heard(path: str, link: Link) -> None:
     """Nothing listens there."""
     with pytest.raises(NotHeard):
-        Link(path).ask(QUESTION, 1)
+        link.ask(QUESTION, 1)
 
 
-def test_a_question_on_a_kept_connection_that_has_died_was_not_heard(path: str) -> None:
+def test_a_question_on_a_kept_connection_that_has_died_was_not_heard(path: str, link: Link) -> None:
     """The other side ended after an earlier answer."""
     thread = other_side(path, answer_once)
-    link = Link(path)
     link.ask(QUESTION, 5)
     thread.join(5)
     with pytest.raises(NotHeard):
         link.ask(QUESTION, 5)
 
 
-def test_a_question_that_was_left_unread_was_not_heard(path: str) -> None:
+def test_a_question_that_was_left_unread_was_not_heard(path: str, link: Link) -> None:
     """The other side ended with bytes of it in its socket."""
     thread = other_side(path, lambda connection: connection.recv(3) and None)
     with pytest.raises(NotHeard):
-        Link(path).ask(QUESTION, 5)
+        link.ask(QUESTION, 5)
     thread.join(5)
 
 
-def test_a_question_that_was_read_and_not_answered_may_have_done_something(path: str) -> None:
+def test_a_question_that_was_read_and_not_answered_may_have_done_something(path: str, link: Link) -> None:
     """The other side ended after it had read it whole."""
     thread = other_side(path, lambda connection: connection.recv(65536) and None)
     with pytest.raises(NotAnswered):
-        Link(path).ask(QUESTION, 5)
+        link.ask(QUESTION, 5)
     thread.join(5)
 
 
-def test_half_an_answer_is_none(path: str) -> None:
+def test_half_an_answer_is_none(path: str, link: Link) -> None:
     """The question was heard, so it must not be asked again."""
 
     def behave(connection: socket.socket) -> None:
@@ -100,15 +107,14 @@ def test_half_an_answer_is_none(path: str) -> None:
 
     thread = other_side(path, behave)
     with pytest.raises(NotAnswered):
-        Link(path).ask(QUESTION, 5)
+        link.ask(QUESTION, 5)
     thread.join(5)
 
 
-def test_silence_ends_with_the_time(path: str) -> None:
+def test_silence_ends_with_the_time(path: str, link: Link) -> None:
     """And the connection isn't kept, since its answer would come to the next question."""
     release = threading.Event()
-    thread = other_side(path, lambda connection: release.wait(5) and None)
-    link = Link(path)
+    thread = other_side(path, lambda _: release.wait(5) and None)
     with pytest.raises(NoAnswerInTime):
         link.ask(QUESTION, 0.05)
     assert not link._idle
