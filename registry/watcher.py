@@ -109,11 +109,18 @@ class Watcher:
         return any((row["model"], row["version"]) == (move.model, move.served) for row in loaded)
 
     def _load_pinned(self) -> None:
+        """Load what is pinned, each on its own account: one that fails must not keep the others waiting."""
         with self._app.app_context():
             try:
                 with reading():
                     pinned = catalog.list_pinned()
-                for version in pinned:
-                    self._services.workers.warm(version.id)
             except ModelyardError as error:
-                observability.log.warning("pinned versions can't be loaded", reason=error.slug, detail=error.detail)
+                observability.log.warning("pinned versions can't be listed", reason=error.slug)
+                return
+            for version in pinned:
+                try:
+                    self._services.workers.warm(version.id)
+                except ModelyardError as error:
+                    observability.log.warning(
+                        "a pinned version can't be loaded", model=version.model, version=version.number, reason=error.slug
+                    )

@@ -74,6 +74,7 @@ STATUS: dict[type[errors.ModelyardError], int] = {
 }
 
 DEFAULT_RETRY_SECONDS = 1
+DRAINED_BYTES = 8 * 1024  # what the server certainly reads away by itself
 
 
 def register(app: Flask) -> None:
@@ -99,9 +100,14 @@ def answer(error: errors.ModelyardError) -> Response:
         response.headers["Retry-After"] = str(max(1, math.ceil(seconds)))
     if isinstance(error, errors.Unauthenticated):
         response.headers["WWW-Authenticate"] = 'Bearer realm="modelyard"'
-    if isinstance(error, errors.UploadTimeout | errors.UploadIncomplete | errors.NoUploadSlot | errors.TooManyUploads):
+    if _may_be_unread() or isinstance(error, errors.UploadTimeout | errors.UploadIncomplete | errors.BodyTooSlow):
         response.headers["Connection"] = "close"
     return response
+
+
+def _may_be_unread() -> bool:
+    """Tell whether the body may be left unread: the server drops such a connection, so its client must hear of it."""
+    return (request.content_length or 0) > DRAINED_BYTES or "chunked" in request.headers.get("Transfer-Encoding", "").lower()
 
 
 def problem_response(

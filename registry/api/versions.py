@@ -149,6 +149,8 @@ def change_version(path: SelectorPath, body: VersionChange) -> Response:
     version = find_ready(path)
     with services().change(caller().id):
         changed = catalog.change_version(version.model, version.number, **changes)
+    if changed.batching != version.batching:
+        services().workers.unload(version.id)  # its worker was told when it was loaded; the next request loads it anew
     return representations.json_response(representations.version(changed))
 
 
