@@ -1,7 +1,7 @@
 # Everything that is done with this repository starts here; `make` alone lists it.
 
 PYTHON ?= python3
-PYTEST_ARGS ?=
+PROCESSES ?= 2
 COVERAGE_FLOOR ?= 95
 LOCK_ARGS ?=
 
@@ -28,9 +28,17 @@ serve: .venv/server.done  ## Set up what is missing and start the server on 127.
 demo: .venv/server.done  ## Publish two versions of a real model, predict, point an alias, roll back
 	@exec $(BIN)/python examples/demo.py
 
-test: .venv/dev.done  ## Run the tests (PYTEST_ARGS="-k alias -n 2" for a part of them)
-	@$(BIN)/python -m pytest $(if $(PYTEST_ARGS),$(PYTEST_ARGS),--cov --cov-report=)
-	@$(if $(PYTEST_ARGS),:,$(MAKE) --no-print-directory coverage)
+test: .venv/dev.done  ## Run the tests (PYTEST_ARGS="-k alias" for a part of them)
+ifdef PYTEST_ARGS
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+else
+	@rm -f .coverage .coverage.*
+	@status=0; \
+	$(BIN)/python -m pytest -m "not alone" --numprocesses=$(PROCESSES) --dist=loadfile --cov --cov-report= || status=1; \
+	$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report= || status=1; \
+	$(MAKE) --no-print-directory coverage || status=1; \
+	exit $$status
+endif
 
 coverage: .venv/dev.done  ## Show what the last whole run of the tests covered, and fail below COVERAGE_FLOOR
 	@echo "Run in locked workers, counted apart:"

@@ -119,10 +119,12 @@ class Counters:
 def register(app: Flask, redis_url: str, failed_auth_limit: str) -> None:
     """Bind the limiter to the Redis that must not evict."""
     app.config["RATELIMIT_STORAGE_URI"] = redis_url.replace("unix://", "redis+unix://", 1)
-    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25, "retry": Retry(NoBackoff(), 0)}
+    app.config["RATELIMIT_STORAGE_OPTIONS"] = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5, "retry": Retry(NoBackoff(), 0)}
     app.config["RATELIMIT_STRATEGY"] = "fixed-window"
     app.config["RATELIMIT_HEADERS_ENABLED"] = False
-    app.extensions.setdefault("limiter", set()).add(limiter)  # as if its own checks stood already: they cost each request, and decide nothing here
+    app.extensions.setdefault("limiter", set()).add(
+        limiter
+    )  # as if its own checks stood already: they cost each request, and decide nothing here
     limiter.init_app(app)
     app.extensions["modelyard-counters"] = Counters(limiter.storage)
     app.extensions["modelyard-failed-auth"] = parse_limits((failed_auth_limit,))

@@ -17,8 +17,8 @@ from registry import catalog, observability
 from registry.api import bodies, representations
 from registry.api.auth import caller, needs
 from registry.api.bodies import Description, Listing, Metrics, ModelPath, SelectorPath, Strict, Tags, read_idempotency_key, read_names
-from registry.api.timed_body import TimedBody
 from registry.api.uploads import read_upload
+from registry.api.whole_body import announced_bytes, timed_body
 from registry.catalog import Version
 from registry.errors import InvalidRequest, ModelUnloadable, ModelyardError, VersionDeleted, VersionNotFound
 from registry.extensions import reading
@@ -58,12 +58,8 @@ def publish_version(path: ModelPath) -> Response:
     built, config = services(), services().config
     once = Once(caller().id, read_idempotency_key(request.headers.get("Idempotency-Key")))
     with built.upload_slots.take(caller().id):
-        body = TimedBody(
-            request.environ["wsgi.input"], request.content_length,
-            stall_seconds=config.upload_stall_seconds, min_bytes_per_second=config.upload_min_bytes_per_second,
-        )  # fmt: skip
         upload = read_upload(
-            body,
+            timed_body(caller().id, announced_bytes()),
             request.headers.get("Content-Type", ""),
             request.args.to_dict(),
             request.headers.get("Content-Digest"),

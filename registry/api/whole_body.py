@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
-from flask import Flask, current_app, request
+from flask import Flask, Response, current_app, g, request
 
-from registry.api.timed_body import TimedBody
+from registry.api.timed_body import Readers, TimedBody
 from registry.errors import BodyTooLarge, BodyTooSlow, MalformedBody, RateLimited, ServerBusy, UploadIncomplete, UploadTimeout
 from registry.wiring import services
 
@@ -22,6 +22,7 @@ SLOT_WAIT_SECONDS = 5.0
 RETRY_AFTER_SECONDS = 1.0
 
 _EXTENSION = "modelyard-shares"
+_READERS = "modelyard-readers"
 _ENDED_EARLY = "The body ended before as many bytes came as Content-Length announced."
 
 
@@ -59,6 +60,22 @@ class Shares:
 def register(app: Flask, *, web_threads: int, compute_slots: int) -> None:
     """Give each key half of the threads for small bodies, and half of the compute slots for large ones."""
     app.extensions[_EXTENSION] = (Shares(web_threads // 2), Shares(max(1, compute_slots // 2)))
+    app.extensions[_READERS] = Readers(web_threads // 2, web_threads // 4)
+    app.after_request(_hold_until_read)
+
+
+def timed_body(key_id: str, announced: int | None) -> TimedBody:
+    """Return the body of the current request, to be read under the time limits of uploads."""
+    config = services().config
+    g.timed_body = body = TimedBody(
+        request.environ["wsgi.input"],
+        announced,
+        readers=cast("Readers", current_app.extensions[_READERS]),
+        key_id=key_id,
+        stall_seconds=config.upload_stall_seconds,
+        min_bytes_per_second=config.upload_min_bytes_per_second,
+    )
+    return body
 
 
 @contextmanager
@@ -67,13 +84,13 @@ def whole_body(key_id: str, max_bytes: int) -> Iterator[bytes]:
 
     Raises BodyTooLarge, MalformedBody for fewer bytes than announced, BodyTooSlow, RateLimited, ServerBusy.
     """
-    announced = _announced()
+    announced = announced_bytes()
     if announced is not None and announced > max_bytes:
         raise BodyTooLarge(f"The body may have {max_bytes} bytes here; this one announces {announced}.")
     small, large = cast("tuple[Shares, Shares]", current_app.extensions[_EXTENSION])
     if announced is None or announced > SMALL_BYTES:
         with large.take(key_id), _compute_slot():
-            yield _read_timed(announced, max_bytes)
+            yield _read_timed(timed_body(key_id, announced), max_bytes)
     else:
         body = b""
         if announced:
@@ -84,7 +101,7 @@ def whole_body(key_id: str, max_bytes: int) -> Iterator[bytes]:
         yield body
 
 
-def _announced() -> int | None:
+def announced_bytes() -> int | None:
     """Return how many bytes come, or None where the request doesn't say: sent in chunks."""
     if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
         return None
@@ -104,14 +121,15 @@ def _compute_slot() -> Iterator[None]:
         slots.release()
 
 
-def _read_timed(announced: int | None, max_bytes: int) -> bytes:
-    config = services().config
-    body = TimedBody(
-        request.environ["wsgi.input"],
-        announced,
-        stall_seconds=config.upload_stall_seconds,
-        min_bytes_per_second=config.upload_min_bytes_per_second,
-    )
+def _hold_until_read(response: Response) -> Response:
+    """Let a request that was answered early end only after its body's reader has: see `timed_body`."""
+    body: TimedBody | None = g.get("timed_body")
+    if body is not None and not body.is_read:
+        response.call_on_close(body.release)
+    return response
+
+
+def _read_timed(body: TimedBody, max_bytes: int) -> bytes:
     came = bytearray()
     try:
         for chunk in body:

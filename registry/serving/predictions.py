@@ -21,7 +21,7 @@ from registry import observability
 PREFIX = b"my:p:"
 MAC_BYTES = 16
 RETRY_SECONDS = 1.0
-TIMEOUT_SECONDS = 0.25
+TIMEOUT_SECONDS = 0.5
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 

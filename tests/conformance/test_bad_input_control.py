@@ -36,7 +36,13 @@ MALFORMED = {
     "html": b"<html></html>",
     "5000_digits": b'{"name": "k", "scopes": ["read"], "x": ' + b"9" * 5000 + b"}",
 }
-NOT_OBJECTS = {"list": b"[]", "null": b"null", "number": b"1", "text": b'"x"', "json_in_a_text": b'"{\\"name\\": \\"k\\", \\"scopes\\": [\\"read\\"]}"'}
+NOT_OBJECTS = {
+    "list": b"[]",
+    "null": b"null",
+    "number": b"1",
+    "text": b'"x"',
+    "json_in_a_text": b'"{\\"name\\": \\"k\\", \\"scopes\\": [\\"read\\"]}"',
+}
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 
 
 @pytest.mark.parametrize("name", BAD_NAMES.values(), ids=BAD_NAMES)
-@pytest.mark.parametrize(("method", "rest"), [("GET", ""), ("POST", "/1"), ("POST", "/versions"), ("PUT", "/aliases/production"), ("DELETE", "")])
+@pytest.mark.parametrize(
+    ("method", "rest"), [("GET", ""), ("POST", "/1"), ("POST", "/versions"), ("PUT", "/aliases/production"), ("DELETE", "")]
+)
 def test_what_cannot_be_a_models_name_is_refused_on_every_route(service: RunningService, name: str, method: str, rest: str) -> None:
     """Reading, predicting, publishing, pointing and deleting all refuse the name with 400 before anything else."""
     body = b'{"version": 1}' if method == "PUT" else b""
@@ -87,14 +89,18 @@ def test_an_alias_that_cannot_be_set_is_refused(service: RunningService, alias: 
     assert (answer.status, answer.slug) == (400, "invalid-name")
 
 
-@pytest.mark.parametrize("path", ["/models/a%2fb/1", "/models/..%2f..%2fetc%2fpasswd", "/models/iris%2f1%2f2%2f3%2f4", "/%2e%2e/%2e%2e/etc", "/models//1"])
+@pytest.mark.parametrize(
+    "path", ["/models/a%2fb/1", "/models/..%2f..%2fetc%2fpasswd", "/models/iris%2f1%2f2%2f3%2f4", "/%2e%2e/%2e%2e/etc", "/models//1"]
+)
 def test_an_encoded_slash_never_becomes_part_of_a_name(service: RunningService, path: str) -> None:
     """It separates parts of a path as a plain one does, and nothing is served there."""
     answer = ask(service, "GET", path)
     assert answer.slug in {"page-not-found", "model-not-found", "invalid-name"}
 
 
-@pytest.mark.parametrize("path", ["/keys/a%00b", "/models?search=%00", "/events?actor=%00", "/models?tag=a:%00", "/models?cursor=%00", "/nowhere%00"])
+@pytest.mark.parametrize(
+    "path", ["/keys/a%00b", "/models?search=%00", "/events?actor=%00", "/models?tag=a:%00", "/models?cursor=%00", "/nowhere%00"]
+)
 def test_nul_in_a_path_or_query_never_reaches_the_database(service: RunningService, path: str) -> None:
     """PostgreSQL can't take it, so it is refused everywhere."""
     answer = ask(service, "GET", path)
@@ -108,7 +114,7 @@ def test_a_query_parameter_that_stands_twice_is_refused(service: RunningService)
     assert b"#/limit" in answer.body
 
 
-@pytest.mark.parametrize("header", ["a\r\nX-Injected: 1", "short", "a" * 65, "with space", "quote\"", "\u00e9" * 10])
+@pytest.mark.parametrize("header", ["a\r\nX-Injected: 1", "short", "a" * 65, "with space", 'quote"', "\u00e9" * 10])
 def test_a_request_id_that_is_not_well_formed_is_replaced(service: RunningService, header: str) -> None:
     """A line break, odd characters or another length never come back in a header."""
     answer = exchange(service, request_bytes("GET", "/models", service.admin_key, {"X-Request-Id": header}))
@@ -119,6 +125,10 @@ def test_a_request_id_that_is_not_well_formed_is_replaced(service: RunningServic
 
 def test_what_is_not_http_gets_400_and_the_service_goes_on(service: RunningService) -> None:
     """Raw bytes above ASCII in the request line, a bad header, an endless header: none reaches the application."""
-    for data in (b"GET /models/\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n", b"GET / HTTP/1.1\r\nBad Header\r\n\r\n", b"\x16\x03\x01" + b"\0" * 200):
+    for data in (
+        b"GET /models/\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nBad Header\r\n\r\n",
+        b"\x16\x03\x01" + b"\0" * 200,
+    ):
         assert exchange(service, data).status in {0, 400}
     assert ask(service, "GET", "/models").status == 200

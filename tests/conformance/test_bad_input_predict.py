@@ -78,7 +78,7 @@ def test_a_body_that_is_not_strict_json_is_malformed(client: httpx.Client, body:
         ([], "#/data", "at least one row"),
         ("text", "#/data", "list"),
         (None, "#/data", "list"),
-        ([None], "#/data/0", "null"),
+        ([None], "#/data", "expected 4 values, got 1"),
     ],
 )
 def test_each_bad_value_is_found_with_its_pointer(client: httpx.Client, data: Any, pointer: str | None, words: str) -> None:
@@ -145,7 +145,9 @@ def test_a_million_rows_are_too_many(client: httpx.Client) -> None:
     assert (answer.status_code, _slug(answer)) == (413, "too-many-rows")
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/xml", "application/octet-stream", "application/json; charset=latin-1", "", "multipart/form-data"])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/xml", "application/octet-stream", "application/json; charset=latin-1", "", "multipart/form-data"]
+)
 def test_the_wrong_content_type_is_refused(service: RunningService, kind: str) -> None:
     """Only JSON, CSV and npy are read, and only as UTF-8."""
     answer = ask(service, "POST", "/models/iris/1", json.dumps({"data": [ROW]}).encode(), Content_Type=kind)
@@ -194,7 +196,14 @@ def test_bad_npy_is_refused(client: httpx.Client) -> None:
     for name, body in bad.items():
         answer = client.post("/models/iris/1", content=body, headers={"Content-Type": "application/x-npy"})
         assert _slug(answer) in {"malformed-body", "signature-mismatch"}, name
-    for array in (np.full((1, 4), np.nan), np.full((1, 4), np.inf), np.ones((1, 5)), np.ones((1, 2, 4)), np.ones((0, 4)), np.ones((1, 4), bool)):
+    for array in (
+        np.full((1, 4), np.nan),
+        np.full((1, 4), np.inf),
+        np.ones((1, 5)),
+        np.ones((1, 2, 4)),
+        np.ones((0, 4)),
+        np.ones((1, 4), bool),
+    ):
         answer = client.post("/models/iris/1", content=_npy(array), headers={"Content-Type": "application/x-npy"})
         assert (answer.status_code, _slug(answer)) == (422, "signature-mismatch"), array.shape
 
@@ -204,7 +213,7 @@ def test_bad_records_of_a_frame_are_named_by_column(client: httpx.Client) -> Non
     good = _people()[0]
     misspelt = {("agee" if name == "age" else name): value for name, value in good.items()}
     answer = client.post("/models/people/1", json={"instances": [misspelt]})
-    assert 'did you mean "age"' in answer.text
+    assert 'did you mean "age"' in answer.json()["errors"][0]["detail"]
     for name, value in (("age", "young"), ("job", 5), ("member", "yes"), ("city", None)):
         answer = client.post("/models/people/1", json={"instances": [{**good, name: value}]})
         assert (answer.status_code, _slug(answer)) == (422, "signature-mismatch")
@@ -260,7 +269,13 @@ def test_large_bodies_that_stall_take_no_more_than_half_of_the_slots_of_one_key(
 
 def test_names_that_are_well_formed_but_not_there_are_404(client: httpx.Client) -> None:
     """Each kind of absence has its own problem."""
-    for path, slug in (("none/1", "model-not-found"), ("none", "model-not-found"), ("iris/9", "version-not-found"), ("iris", "alias-not-found"), ("iris/@x", "alias-not-found")):
+    for path, slug in (
+        ("none/1", "model-not-found"),
+        ("none", "model-not-found"),
+        ("iris/9", "version-not-found"),
+        ("iris", "alias-not-found"),
+        ("iris/@x", "alias-not-found"),
+    ):
         answer = client.post(f"/models/{path}", json={"data": [ROW]})
         assert (answer.status_code, _slug(answer)) == (404, slug)
 

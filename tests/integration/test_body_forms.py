@@ -58,7 +58,9 @@ def published(request: pytest.FixtureRequest, service: RunningService) -> Publis
     held_out = case.held_out[:ROWS]
     rows = _rows(held_out)
     name = request.param.replace("_", "-")
-    example = _records(held_out, rows) if isinstance(held_out, pd.DataFrame) else [row[0] if isinstance(held_out, list) else row for row in rows]
+    example = (
+        _records(held_out, rows) if isinstance(held_out, pd.DataFrame) else [row[0] if isinstance(held_out, list) else row for row in rows]
+    )
     version = service.publish(name, case.estimator, {"input_example": example[:5]})
     assert (version["deterministic"], version["golden"]["rows"]) == (True, min(5, len(rows)))
     return Published(case, version, held_out, rows)

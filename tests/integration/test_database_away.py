@@ -13,6 +13,8 @@ from sklearn.linear_model import LinearRegression
 from tests.outside import SHARED_SECRETS, Connection, OwnPostgres, connect_to_each, own_postgres, wait_until
 from tests.running import RunningService, running
 
+pytestmark = pytest.mark.alone
+
 ROW = {"data": [[1.0, 2.0, 3.0]]}
 STALE_OK_SECONDS = 6.0
 

@@ -12,6 +12,8 @@ from tests.processes import Hammering, Processes, eventually, is_running, kill
 from tests.running import RunningService, running
 from tests.slow_models import sleeping
 
+pytestmark = pytest.mark.alone
+
 WEB_PROCESSES = 2
 USES = {
     "cache": ("prediction cache is away; every request computes", "prediction cache is back"),
@@ -66,7 +68,8 @@ def test_a_valkey_that_is_killed_mid_load_costs_no_prediction(service: RunningSe
 def test_a_valkey_that_is_silent_mid_load_is_said_once_and_counted(service: RunningService, name: str) -> None:
     """No prediction fails; each web process says once that it is away and once that it is back."""
     away, back = USES[name]
-    eventually(lambda: lines(service, away) == lines(service, back), what="quiet")
+    with Hammering(service, repeat):  # a process says that it is back when it next asks
+        eventually(lambda: lines(service, away) == lines(service, back), what="quiet")
     said, counted = lines(service, away), failures(service, name)
     pid = Processes(service).valkey(name)
     with Hammering(service, repeat) as hammering:

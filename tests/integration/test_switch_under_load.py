@@ -18,6 +18,8 @@ from sklearn.linear_model import LinearRegression
 from tests.outside import Connection, connect_to_each, wait_until, web_processes
 from tests.running import RunningService, running
 
+pytestmark = pytest.mark.alone
+
 ALIAS = "/models/sum/aliases/production"
 MOVES = 50
 

@@ -14,6 +14,8 @@ from sklearn.linear_model import LinearRegression
 from tests.outside import SHARED_SECRETS, Connection, OwnValkey, connect_to_each, own_postgres, wait_until
 from tests.running import RunningService
 
+pytestmark = pytest.mark.alone
+
 ROW = {"data": [[1.0, 2.0, 3.0]]}
 #: So that a worker of the asked host computes, and not the cache that both share.
 UNCACHED = {"Cache-Control": "no-store"}

@@ -13,6 +13,8 @@ from tests.processes import Processes, eventually, in_background, kill
 from tests.running import RunningService, running
 from tests.slow_models import growing, holding
 
+pytestmark = pytest.mark.alone
+
 BUDGET = 220 << 20
 GOOD = {"data": [[1.0, 2.0, 3.0, 4.0]]}
 BAD = {"data": [[TRIGGER, 2.0, 3.0, 4.0]]}
