@@ -81,7 +81,7 @@ class Config:
     upload_min_bytes_per_second: int = setting(8192, "Lowest average rate of an upload, once it is older than the stall time.", minimum=0)
     trusted_proxies: int = setting(0, "Proxies in front whose X-Forwarded-For and -Proto are believed.", minimum=0)
     cors_origins: tuple[str, ...] = setting((), "Origins that browsers may call from, comma-separated; empty means none.")
-    public_metrics: bool = setting(False, "Serve /metrics, /openapi.json and /docs without a key.")
+    public_metrics: bool = setting(False, "Serve /metrics and /openapi.json without a key.")
 
     max_artifact_bytes: Bytes = setting(Bytes(2 * 2**30), "Largest artifact.", minimum=1)
     max_body_bytes: Bytes = setting(Bytes(32 * 2**20), "Largest body of any other request.", minimum=1024)

@@ -4,7 +4,8 @@ Domain code raises these; only `api/problems.py` knows which HTTP status each on
 may import Flask, and no message may carry the text of a foreign exception.
 
     ModelyardError
-    ├─ InvalidName, MalformedBody, UnsupportedMediaType, NotAcceptable, InvalidRequest, BodyTooLarge, BodyTooSlow, MethodNotAllowed
+    ├─ InvalidName, MalformedBody, UnsupportedMediaType, NotAcceptable, InvalidRequest, BodyTooLarge, BodyTooSlow, MethodNotAllowed,
+    │     RangeNotSatisfiable
     ├─ SignatureMismatch, TooManyRows, MethodNotAvailable            (what a predict request brings)
     ├─ Unauthenticated, Forbidden, RateLimited                       (who asks, and how often)
     ├─ NotFound: PageNotFound, ModelNotFound, VersionNotFound, AliasNotFound, KeyNotFound
@@ -115,6 +116,13 @@ class MethodNotAllowed(ModelyardError):
     title = "This method isn't allowed here"
 
 
+class RangeNotSatisfiable(ModelyardError):
+    """The Range header asks for bytes that the artifact doesn't have."""
+
+    slug = "range-not-satisfiable"
+    title = "There are no such bytes"
+
+
 class SignatureMismatch(ModelyardError):
     """Each bad value is a finding, up to 20."""
 
@@ -207,10 +215,10 @@ class VersionDeleted(ModelyardError):
 
 
 class VersionInUse(ModelyardError):
-    """Move or delete the alias first."""
+    """An alias points at it, or it is pinned: move the alias or take the pin away first."""
 
     slug = "version-in-use"
-    title = "An alias points at it"
+    title = "The version is in use"
 
 
 class AliasMoved(ModelyardError):

@@ -6,6 +6,7 @@ text as msgpack; nothing here can execute anything, and no pickle is ever read o
 
 from __future__ import annotations
 
+import asyncio
 import math
 import struct
 from collections.abc import Sequence
@@ -121,6 +122,14 @@ def decode_frame(payload: bytes | bytearray | memoryview) -> tuple[dict[str, Any
     return header, view[end:]
 
 
+async def read_frame(reader: asyncio.StreamReader, most_bytes: int) -> bytes:
+    """Return the payload of the next frame. Raises FrameError, before anything is kept, for one that announces too much."""
+    length = int.from_bytes(await reader.readexactly(LENGTH_BYTES), "little")
+    if length > most_bytes:
+        raise FrameError(f"a frame announces {length} bytes where {most_bytes} are allowed")
+    return await reader.readexactly(length)
+
+
 def encode_inputs(inputs: Inputs) -> bytes:
     """Return the canonical bytes of `inputs`: equal inputs give equal bytes, so that they can key a cache."""
     match inputs:
@@ -135,12 +144,12 @@ def encode_inputs(inputs: Inputs) -> bytes:
 def decode_inputs(data: bytes | memoryview) -> Inputs:
     """Return what `encode_inputs` packed. Raises FrameError."""
     kind, names, parts = _unpack_parts(data)
-    if kind == "m" and isinstance(parts[0], np.ndarray):
+    if kind == "m" and len(parts) == 1 and isinstance(parts[0], np.ndarray):
         return Matrix(parts[0])
-    if kind == "t" and isinstance(parts[0], list):
+    if kind == "t" and len(parts) == 1 and isinstance(parts[0], list):
         return Texts(parts[0])
-    if kind == "c":
-        return Table(tuple(names or ()), tuple(parts))
+    if kind == "c" and isinstance(names, list) and len(names) == len(parts):
+        return Table(tuple(names), tuple(parts))
     raise FrameError(f"unknown inputs of kind {kind!r}")
 
 
@@ -221,7 +230,7 @@ def _unpack_parts(data: bytes | memoryview) -> tuple[str, list[str] | None, list
                 raise FrameError(f"arrays of kind {array_dtype.kind!r} don't travel")
             count = math.prod(shape_or_values)
             stop = end + count * array_dtype.itemsize
-            if stop > len(view):
+            if min(shape_or_values, default=0) < 0 or stop > len(view):
                 raise FrameError("an array is shorter than its shape says")
             parts.append(np.frombuffer(view[end:stop], array_dtype).reshape(shape_or_values))
             end = stop

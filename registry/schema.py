@@ -64,7 +64,12 @@ def _migrating(engine: Engine) -> Iterator[Config]:
     """Yield the configuration for commands that run on one connection in one transaction."""
     configure_sqlite(engine)
     options = {SQLITE_BEGIN: "IMMEDIATE"}
-    with engine.connect().execution_options(**options) as connection, patiently(connection), _foreign_keys_off(connection), connection.begin():
+    with (
+        engine.connect().execution_options(**options) as connection,
+        patiently(connection),
+        _foreign_keys_off(connection),
+        connection.begin(),
+    ):
         config = _config()
         config.attributes["connection"] = connection
         yield config

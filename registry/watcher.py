@@ -14,6 +14,7 @@ import redis
 from flask import Flask
 
 from registry import catalog, observability
+from registry.catalog import Change
 from registry.directory import CHANNEL, HeldMove
 from registry.errors import ModelyardError
 from registry.extensions import reading
@@ -79,6 +80,8 @@ class Watcher:
                 self._held = self._services.directory.poll(announced)
         except ModelyardError:
             return  # the database is away; readiness says so, and what is served goes on
+        for change in self._services.directory.take_foreign():
+            self._warmers.submit(self._follow, change)
         for move in self._held:
             if time.monotonic() >= self._deadline(move):
                 self._services.directory.settle(move)  # whether or not a warmer was free for it
@@ -100,6 +103,24 @@ class Watcher:
             observability.log.warning("target of a move can't be loaded here", model=move.model, alias=move.alias, reason=error.slug)
         finally:
             self._warming.discard(move)
+
+    def _follow(self, change: Change) -> None:
+        """Load here what was pinned on another host, and unload what was deleted there."""
+        workers = self._services.workers
+        try:
+            with self._app.app_context():
+                with reading():
+                    version = catalog.get_version(change.model or "", change.version or 0)
+                if change.kind == "version.deleted":
+                    workers.stop(version.id)
+                    return
+                workers.pin(version.id, pinned=version.pinned)
+                if version.pinned:
+                    workers.warm(version.id)
+        except ModelyardError as error:
+            observability.log.warning(
+                "a change by another host can't be followed", model=change.model, version=change.version, reason=error.slug
+            )
 
     def _matters(self, move: HeldMove) -> bool:
         """Tell whether this process was asked for the alias, or another of this host serves where it pointed."""

@@ -65,7 +65,7 @@ def get_alias(path: AliasPath, query: AtQuery) -> Response:
 def point_alias(path: AliasPath, body: PointBody) -> Response:
     """Point an alias at a version; the target is loaded and replayed first."""
     read_names(path.name, alias=path.alias)
-    answer = switch.point(path.name, path.alias, body.version, reason=body.reason, **_collaborators())
+    answer = switch.point(path.name, path.alias, body.version, reason=body.reason, expected=_expected(), **_collaborators())
     return _show(answer)
 
 
@@ -74,7 +74,7 @@ def point_alias(path: AliasPath, body: PointBody) -> Response:
 def delete_alias(path: AliasPath) -> Response:
     """Take an alias away; its history stays."""
     read_names(path.name, alias=path.alias)
-    expected = _expected()
+    expected = _expected_there()
     with services().change(caller().id):
         catalog.delete_alias(path.name, path.alias, if_match=expected.etag)
     return Response(status=204)
@@ -106,13 +106,14 @@ def list_moves(path: AliasPath, query: Listing) -> Response:
 
 
 def _roll_back(name: str, alias: str, body: RollBackBody) -> Response:
-    return representations.json_response(switch.roll_back(name, alias, body.to, reason=body.reason, **_collaborators()))
+    return representations.json_response(
+        switch.roll_back(name, alias, body.to, reason=body.reason, expected=_expected_there(), **_collaborators())
+    )
 
 
 def _collaborators() -> dict[str, Any]:
     built = services()
     return {
-        "expected": _expected(),
         "workers": built.workers,
         "change": built.change(caller().id),
         "once": Once(caller().id, read_idempotency_key(request.headers.get("Idempotency-Key"))),
@@ -124,6 +125,14 @@ def _expected() -> switch.Expected:
     if absent not in {None, "*"}:
         raise InvalidRequest("If-None-Match may only be *.")
     return switch.Expected(read_etag(request.headers.get("If-Match")), absent=absent == "*")
+
+
+def _expected_there() -> switch.Expected:
+    """Return the same for what only an alias that is there can do."""
+    expected = _expected()
+    if expected.absent:
+        raise InvalidRequest("If-None-Match: * is for PUT alone: only an alias that is there can be rolled back or deleted.")
+    return expected
 
 
 def _show(alias: dict[str, Any]) -> Response:

@@ -17,8 +17,8 @@ from registry.api import limits, representations
 from registry.api.auth import ANY_KEY, Caller, caller, needs
 from registry.api.bodies import KeyPath, Listing, Strict
 from registry.api.versions import aware
-from registry.catalog import UNCHANGED
-from registry.errors import Forbidden, InvalidRequest, ModelyardError
+from registry.catalog import UNCHANGED, ApiKey, Page
+from registry.errors import Forbidden, InvalidRequest, KeyNotFound, ModelyardError
 from registry.naming import require_model_pattern
 from registry.wiring import services
 
@@ -80,12 +80,14 @@ class Rotation(Strict):
 def make_key(body: NewKey) -> Response:
     """Make a key; the answer is the only place where it ever stands."""
     expires_at = _future(body.expires_at)
+    chosen = body.limits or list(caller().key.limits if caller().key.models else services().config.default_limits)
     _require_within(caller(), body.models, expires_at)
+    _require_limits_kept(caller(), chosen)
     text, parsed = keys.make_key()
     with services().change(caller().id):
         made = catalog.add_key(
             id=parsed.id, name=body.name, hash=keys.hash_secret(parsed.secret, services().secrets.key_pepper), scopes=tuple(dict.fromkeys(body.scopes)),
-            models=tuple(body.models), limits=tuple(body.limits or services().config.default_limits), expires_at=expires_at,
+            models=tuple(body.models), limits=tuple(chosen), expires_at=expires_at,
         )  # fmt: skip
     return representations.json_response({**representations.key(made), "key": text}, 201, {"Location": f"/keys/{made.id}"})
 
@@ -94,14 +96,16 @@ def make_key(body: NewKey) -> Response:
 @needs("admin")
 def list_keys(query: Listing) -> Response:
     """List keys, newest first; never their secrets."""
-    return representations.page_response(catalog.list_keys(limit=query.limit, cursor=query.cursor), representations.key)
+    page = catalog.list_keys(limit=query.limit, cursor=query.cursor)
+    visible = [key for key in page.items if _may_touch(caller(), key)]
+    return representations.page_response(Page(visible, page.next_cursor), representations.key)
 
 
 @blueprint.get("/keys/<key_id>")
 @needs("admin")
 def get_key(path: KeyPath) -> Response:
     """Show a key."""
-    return representations.json_response(representations.key(catalog.get_key(path.key_id)))
+    return representations.json_response(representations.key(_visible_key(path.key_id)))
 
 
 @blueprint.patch("/keys/<key_id>")
@@ -116,8 +120,9 @@ def change_key(path: KeyPath, body: KeyChange) -> Response:
             changes[name] = tuple(changes[name])
     if changes.get("limits") == ():
         changes["limits"] = tuple(services().config.default_limits)
-    key = catalog.get_key(path.key_id)
+    key = _visible_key(path.key_id)
     _require_within(caller(), list(key.models), key.expires_at)
+    _require_limits_kept(caller(), list(changes.get("limits", caller().key.limits)))
     expires_at = _future(changes.pop("expires_at")) if "expires_at" in changes else UNCHANGED
     _require_within(caller(), list(changes.get("models", key.models)), key.expires_at if expires_at is UNCHANGED else expires_at)
     with services().change(caller().id):
@@ -129,7 +134,7 @@ def change_key(path: KeyPath, body: KeyChange) -> Response:
 @needs("admin")
 def revoke_key(path: KeyPath) -> Response:
     """Revoke a key: at once on this host, within a second elsewhere."""
-    _require_within(caller(), list(catalog.get_key(path.key_id).models), caller().key.expires_at)  # how long it lives doesn't matter here
+    _visible_key(path.key_id)
     with services().change(caller().id):
         revoked = catalog.revoke_key(path.key_id)
     return representations.json_response(representations.key(revoked))
@@ -139,7 +144,7 @@ def revoke_key(path: KeyPath) -> Response:
 @needs("admin")
 def rotate_key(path: KeyPath, body: Rotation) -> Response:
     """Make a new key with the same grants; the old one ends after the overlap."""
-    key = catalog.get_key(path.key_id)
+    key = _visible_key(path.key_id)
     _require_within(caller(), list(key.models), key.expires_at)
     text, parsed = keys.make_key()
     with services().change(caller().id):
@@ -156,6 +161,27 @@ def show_me() -> Response:
     shown = representations.key(caller().key)
     shown["limits_left"] = limits.standings(caller().id, caller().key.limits)
     return representations.json_response(shown)
+
+
+def _visible_key(key_id: str) -> ApiKey:
+    """Return a key that the caller may see. Raises KeyNotFound for others, as if they weren't there."""
+    key = catalog.get_key(key_id)
+    if not _may_touch(caller(), key):
+        raise KeyNotFound(f"There is no key {key_id}.")  # the words of one that isn't there
+    return key
+
+
+def _may_touch(who: Caller, key: ApiKey) -> bool:
+    """Tell whether `who` may see and change `key`: bound to models itself, only keys that are bound to some of the same."""
+    return not who.key.models or (bool(key.models) and set(key.models) <= set(who.key.models))
+
+
+def _require_limits_kept(who: Caller, texts: list[str]) -> None:
+    """Refuse to hand out more requests than `who` has: bound to models, each of its own limits must stand. Raises Forbidden."""
+    if who.key.models and not set(limits.parse_limits(who.key.limits)) <= set(limits.parse_limits(tuple(texts))):
+        raise Forbidden(
+            "Your key is bound to models: the keys that it makes or changes must have every limit of its own; they may have more."
+        )
 
 
 def _require_within(who: Caller, patterns: list[str], expires_at: datetime | None) -> None:

@@ -55,18 +55,20 @@ class Counters:
         """Count one request and return how its subject stands; `remaining` is negative when it is over the limit."""
         key = item.key_for(*subject)
         count = self._on_storage(lambda storage: int(storage.incr(key, item.get_expiry())))
-        return Standing(int(item.amount), int(item.amount) - count, self._seconds_left(key, item, count))
+        return Standing(int(item.amount), int(item.amount) - count, self._seconds_left(key, item, begins=count <= 1))
 
     def peek(self, item: RateLimitItem, *subject: str) -> Standing:
         """Return how a subject stands without counting."""
         key = item.key_for(*subject)
         count = self._on_storage(lambda storage: int(storage.get(key)))
-        return Standing(int(item.amount), max(0, int(item.amount) - count), self._seconds_left(key, item, count))
+        if count == 0:
+            return Standing(int(item.amount), int(item.amount), int(item.get_expiry()))
+        return Standing(int(item.amount), max(0, int(item.amount) - count), self._seconds_left(key, item, begins=False))
 
-    def _seconds_left(self, key: str, item: RateLimitItem, count: int) -> int:
-        """Return the seconds until the window ends, asking the storage once a window and process."""
+    def _seconds_left(self, key: str, item: RateLimitItem, *, begins: bool) -> int:
+        """Return the seconds until the window ends, asking the storage once a window and process, and never for one that begins."""
         now = time.time()
-        if count <= 1:
+        if begins:
             ends = now + item.get_expiry()
         else:
             ends = self._window_ends.get(key, 0.0)
@@ -132,14 +134,14 @@ def register(app: Flask, redis_url: str, failed_auth_limit: str) -> None:
 
 @lru_cache(maxsize=4096)
 def parse_limits(texts: tuple[str, ...]) -> tuple[RateLimitItem, ...]:
-    """Return limits such as `600/minute`, the shortest window first. Raises ValueError for a text that isn't one, or is out of bounds."""
+    """Return limits such as `600/minute`, the shortest window first; one that stands twice counts once. Raises ValueError for a text that isn't one, or is out of bounds."""
     items: list[RateLimitItem] = []
     for text in texts:
         (item,) = parse_many(text)  # several in one text are a ValueError, too
         if not 0 < item.amount <= MOST_AMOUNT or not 0 < item.get_expiry() <= LONGEST_WINDOW_SECONDS:
             raise ValueError(f"{item} is out of bounds")
         items.append(item)
-    return tuple(sorted(items, key=lambda item: item.get_expiry()))
+    return tuple(sorted(dict.fromkeys(items), key=lambda item: item.get_expiry()))
 
 
 def count_prediction(key_id: str, texts: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from flask import Flask, Response, g, request
 from pydantic import ValidationError
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestedRangeNotSatisfiable
 
 from registry import errors, observability
 from registry.extensions import DATABASE_AWAY, database_away, roll_back_session
@@ -30,6 +30,7 @@ STATUS: dict[type[errors.ModelyardError], int] = {
     errors.BodyTooLarge: 413,
     errors.BodyTooSlow: 408,
     errors.MethodNotAllowed: 405,
+    errors.RangeNotSatisfiable: 416,
     errors.SignatureMismatch: 422,
     errors.TooManyRows: 413,
     errors.MethodNotAvailable: 422,
@@ -152,6 +153,10 @@ def _answer_http(error: HTTPException) -> Response:
         allowed = ", ".join(sorted(error.valid_methods or ()))
         response = answer(errors.MethodNotAllowed(f"Allowed here: {allowed}."))
         response.headers["Allow"] = allowed
+        return response
+    if isinstance(error, RequestedRangeNotSatisfiable):
+        response = answer(errors.RangeNotSatisfiable(f"There are {error.length} bytes."))
+        response.headers["Content-Range"] = f"{error.units} */{error.length}"
         return response
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return answer(errors.BodyTooLarge())

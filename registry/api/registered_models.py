@@ -74,8 +74,12 @@ def change_model(path: ModelPath, body: ModelChange) -> Response:
 @blueprint.delete("/models/<name>")
 @needs("publish")
 def delete_model(path: ModelPath) -> Response:
-    """Hide a model and its versions. It may be made again; its numbers go on."""
+    """Hide a model and its versions, and stop their serving. It may be made again; its numbers go on."""
     read_names(path.name)
     with services().change(caller().id):
         catalog.delete_model(path.name)
+    workers = services().workers
+    for row in workers.report()["loaded"]:
+        if row["model"] == path.name:
+            workers.unload(row["version_id"])
     return Response(status=204)

@@ -21,6 +21,10 @@ EXPOSED_HEADERS = [
     "Retry-After", "ETag", "Location", "Content-Digest", "Repr-Digest",
 ]  # fmt: skip
 
+#: Any other method is counted and logged as one: a caller may make up as many as it likes.
+KNOWN_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT"})
+OTHER_METHOD = "other"
+
 
 def register(app: Flask) -> None:
     """Begin and end each request."""
@@ -64,10 +68,11 @@ def _end(response: Response) -> Response:
 def _record(response: Response) -> None:
     seconds = perf_counter() - g.started
     route = request.url_rule.rule if request.url_rule is not None else "none"
-    observability.REQUESTS.labels(request.method, route, response.status_code).inc()
+    method = request.method if request.method in KNOWN_METHODS else OTHER_METHOD
+    observability.REQUESTS.labels(method, route, response.status_code).inc()
     line: dict[str, Any] = {
         "request_id": g.request_id,
-        "method": request.method,
+        "method": method,
         "path": request.path[:200],
         "status": response.status_code,
         "ms": round(1000 * seconds, 3),

@@ -15,6 +15,7 @@ from registry.api import representations
 from registry.api.auth import caller, needs
 from registry.api.bodies import SelectorPath, Strict
 from registry.api.versions import find_ready
+from registry.errors import VersionInUse
 from registry.extensions import roll_back_session
 from registry.keys import may_see
 from registry.wiring import services
@@ -64,6 +65,8 @@ def unload_version(path: SelectorPath, body: Nothing) -> Response:  # noqa: ARG0
     """Drain a version's worker on this host; the next request loads it again."""
     version = find_ready(path)
     roll_back_session()
+    if version.pinned:
+        raise VersionInUse(f"Version {version.number} is pinned, so it stays loaded; take its pin away first.")
     unloaded = services().workers.unload(version.id)
     return representations.json_response({"model": version.model, "version": version.number, "loaded": False, "was_loaded": unloaded})
 

@@ -28,6 +28,7 @@ BARE = "application/octet-stream"
 MULTIPART = "multipart/form-data"
 #: What boundaries and part headers may take: the rest of an announced body is the artifact and the manifest.
 MULTIPART_OVERHEAD_BYTES = 16 * 1024
+ENDING_BYTES = len(b"--\r\n")
 
 
 def _settable(alias: str) -> str:
@@ -123,9 +124,7 @@ class MultipartUpload:
 
     def _parse(self) -> Iterator[bytes]:
         part = ""
-        for chunk in self._body:
-            if self._expected is not None:
-                self._digest.update(chunk)
+        for chunk in self._fed():
             for event in self._parser.parse(chunk):
                 if isinstance(event, MultipartSegment):
                     part = self._begin(event.name)
@@ -133,6 +132,19 @@ class MultipartUpload:
                     yield bytes(event)
                 elif event:
                     self._collect(event)
+
+    def _fed(self) -> Iterator[bytes]:
+        """Yield the body so that its last bytes come together: the parser refuses a line break that comes after the final `--`."""
+        held = b""
+        for chunk in self._body:
+            if self._expected is not None:
+                self._digest.update(chunk)
+            held += chunk
+            if len(held) > ENDING_BYTES:
+                yield held[:-ENDING_BYTES]
+                held = held[-ENDING_BYTES:]
+        if held:
+            yield held
 
     def _begin(self, name: str) -> str:
         if name not in {"artifact", "manifest"} or name in self._seen:

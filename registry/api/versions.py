@@ -24,7 +24,7 @@ from registry.errors import InvalidRequest, ModelUnloadable, ModelyardError, Ver
 from registry.extensions import reading
 from registry.flows import switch
 from registry.flows.once import Once
-from registry.flows.publish import publish
+from registry.flows.publish import publish, refusals_noted
 from registry.naming import LATEST
 from registry.wiring import services
 
@@ -58,13 +58,14 @@ def publish_version(path: ModelPath) -> Response:
     built, config = services(), services().config
     once = Once(caller().id, read_idempotency_key(request.headers.get("Idempotency-Key")))
     with built.upload_slots.take(caller().id):
-        upload = read_upload(
-            timed_body(caller().id, announced_bytes()),
-            request.headers.get("Content-Type", ""),
-            request.args.to_dict(),
-            request.headers.get("Content-Digest"),
-            config.max_manifest_bytes,
-        )
+        with refusals_noted(path.name, built.change(caller().id)):
+            upload = read_upload(
+                timed_body(caller().id, announced_bytes()),
+                request.headers.get("Content-Type", ""),
+                request.args.to_dict(),
+                request.headers.get("Content-Digest"),
+                config.max_manifest_bytes,
+            )
         published = publish(
             path.name, upload, artifacts=built.artifacts, workers=built.workers, once=once,
             change=built.change(caller().id), refusal=built.change(caller().id),
@@ -146,7 +147,7 @@ def change_version(path: SelectorPath, body: VersionChange) -> Response:
     with services().change(caller().id):
         changed = catalog.change_version(version.model, version.number, **changes)
     if changed.batching != version.batching:
-        services().workers.unload(version.id)  # its worker was told when it was loaded; the next request loads it anew
+        _load_anew(changed)
     return representations.json_response(representations.version(changed))
 
 
@@ -157,17 +158,25 @@ def delete_version(path: SelectorPath) -> Response:
     version = find_ready(path)
     with services().change(caller().id):
         deleted = catalog.delete_version(version.model, version.number)
-    services().workers.unload(version.id)
+    services().workers.stop(version.id)
     return representations.json_response(representations.version(deleted))
+
+
+def _load_anew(version: Version) -> None:
+    """Let its worker go, which was told how to serve when it was loaded; a pinned version gets its new one at once."""
+    services().workers.stop(version.id)
+    if version.pinned:
+        services().workers.warm(version.id)
 
 
 @blueprint.post("/models/<name>/<selector>/restore")
 @needs("publish")
 def restore_version(path: SelectorPath) -> Response:
-    """Bring a deleted version back."""
-    version = find(path)
+    """Bring a deleted version back, and its model where that was deleted too."""
+    selector = read_names(path.name, path.selector)
+    number = selector if isinstance(selector, int) else find(path).number
     with services().change(caller().id):
-        restored = catalog.restore_version(version.model, version.number)
+        restored = catalog.restore_version(path.name, number)
     return representations.json_response(representations.version(restored))
 
 

@@ -1,6 +1,6 @@
 """Reading a whole body of a predict or control request, so that slow senders can't hold all threads.
 
-A small body of announced size is read at once, by so many threads of one key at most. A large one, or one that doesn't
+A small body of announced size is read at once, by so many threads of one key and of all keys at most. A large one, or one that doesn't
 say its size, takes one of the process's compute slots, of which one key holds half at most, and is read under a time limit.
 """
 
@@ -23,6 +23,7 @@ RETRY_AFTER_SECONDS = 1.0
 
 _EXTENSION = "modelyard-shares"
 _READERS = "modelyard-readers"
+_READING = "modelyard-reading"
 _ENDED_EARLY = "The body ended before as many bytes came as Content-Length announced."
 
 
@@ -60,6 +61,7 @@ class Shares:
 def register(app: Flask, *, web_threads: int, compute_slots: int) -> None:
     """Give each key half of the threads for small bodies, and half of the compute slots for large ones."""
     app.extensions[_EXTENSION] = (Shares(web_threads // 2), Shares(max(1, compute_slots // 2)))
+    app.extensions[_READING] = threading.BoundedSemaphore(max(1, web_threads * 5 // 8))
     app.extensions[_READERS] = Readers(web_threads // 2, web_threads // 4)
     app.after_request(_hold_until_read)
 
@@ -94,7 +96,7 @@ def whole_body(key_id: str, max_bytes: int) -> Iterator[bytes]:
     else:
         body = b""
         if announced:
-            with small.take(key_id):
+            with _reading_slot(), small.take(key_id):
                 body = request.environ["wsgi.input"].read(announced)
         if len(body) < announced:
             raise MalformedBody(_ENDED_EARLY)
@@ -106,6 +108,18 @@ def announced_bytes() -> int | None:
     if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
         return None
     return request.content_length or 0
+
+
+@contextmanager
+def _reading_slot() -> Iterator[None]:
+    """Hold one of the threads that may wait for small bodies; the rest of them is kept for requests without one."""
+    slots = cast("threading.BoundedSemaphore", current_app.extensions[_READING])
+    if not slots.acquire(blocking=False):
+        raise ServerBusy("Too many requests are still sending their bodies.", retry_after_seconds=RETRY_AFTER_SECONDS)
+    try:
+        yield
+    finally:
+        slots.release()
 
 
 @contextmanager

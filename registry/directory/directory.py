@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -22,6 +23,7 @@ from registry.extensions import reading
 from registry.naming import LATEST
 
 MOVES = frozenset({"alias.pointed", "alias.rolled-back"})
+SERVING_CHANGES = frozenset({"version.pinned", "version.unpinned", "version.deleted"})
 CHANNEL = "modelyard:changes"
 #: After the database failed, a request that finds the word raised doesn't ask again for so long; the watcher does.
 RETRY_SECONDS = 5.0
@@ -59,6 +61,7 @@ class Directory:
         self._lock = threading.Lock()
         self._catching_up = threading.Lock()
         self._missing = [threading.Lock() for _ in range(MISSES_AT_ONCE)]
+        self._foreign: deque[Change] = deque(maxlen=1000)
         self._seen_word = -1
         self._cursor = -1
         self._epoch = 0
@@ -116,6 +119,13 @@ class Directory:
             self._seen_word, self._retry_at = word, 0.0
         return list(self._held.values())
 
+    def take_foreign(self) -> list[Change]:
+        """Return, once, the changes by other hosts of what this host should have loaded."""
+        taken = []
+        while self._foreign:
+            taken.append(self._foreign.popleft())
+        return taken
+
     def remembers(self, model: str, alias: str) -> bool:
         """Tell whether anyone asked this process for the alias; only then does its target matter here."""
         return self._aliases.find_stale((model, alias)) is not None
@@ -155,6 +165,8 @@ class Directory:
             for change in changes:
                 if change.generation > self._cursor:
                     self._apply(change)
+                    if change.host != self._host and change.kind in SERVING_CHANGES:
+                        self._foreign.append(change)
             self._cursor = max(self._cursor, newest, *(change.generation for change in changes))
         observability.GENERATION.set(self._cursor)
 
@@ -169,6 +181,10 @@ class Directory:
             self._aliases.note_change(model, generation)
             if change.kind == "version.deleted" and change.version is not None:
                 self._versions.drop((model, change.version))
+                self._release_held(model, change.version)
+            if change.kind == "model.deleted":
+                self._versions.drop_all(lambda key: key[0] == model)
+                self._aliases.drop_all(lambda key: key[0] == model)
             return
         held = self._held.pop((model, alias), None)
         if change.kind not in MOVES or change.version is None:
@@ -179,6 +195,12 @@ class Directory:
         else:
             served, since = (held.served, held.since) if held is not None else (change.from_version, time.monotonic())
             self._held[model, alias] = HeldMove(model, alias, served, change.version, generation, since)
+
+    def _release_held(self, model: str, number: int) -> None:
+        """Let held moves away from a version that was deleted take effect now: a load may be waited for, a 410 is wrong."""
+        for move in [held for held in self._held.values() if (held.model, held.served) == (model, number)]:
+            del self._held[move.model, move.alias]
+            self._move(move.model, move.alias, move.target, move.generation)
 
     def _move(self, model: str, alias: str, number: int, generation: int) -> None:
         self._aliases.note_change((model, alias), generation)

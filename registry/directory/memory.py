@@ -6,7 +6,7 @@ subjects: so a slow query can't bring back the old. It knows nothing of models, 
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 CAPACITY = 20_000
@@ -61,6 +61,11 @@ class Memory(Generic[K, V]):
     def drop(self, key: K) -> None:
         """Forget one value, so that it isn't found as a stale one either."""
         self._entries.pop(key, None)
+
+    def drop_all(self, belongs: Callable[[K], bool]) -> None:
+        """Forget every value whose key belongs to what is gone."""
+        for key in [key for key in self._entries if belongs(key)]:
+            del self._entries[key]
 
     def clear(self) -> None:
         """Forget everything."""

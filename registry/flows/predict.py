@@ -71,10 +71,10 @@ def _cached(
         return flight.result(), "miss" if payload.look_up else "bypass"
     try:
         outputs = workers.predict(version.id, method, params, inputs)  # ModelUnloadable, PredictionFailed, PredictionTimeout
+        if payload.fill:
+            predictions.put(key, outputs)
     except BaseException as error:
         computing.land(key, None, error)
         raise
-    computing.land(key, outputs)
-    if payload.fill:
-        predictions.put(key, outputs)
+    computing.land(key, outputs)  # after the filling, so that whoever comes next finds the one or the other
     return outputs, "miss" if payload.look_up else "bypass"

@@ -71,7 +71,7 @@ def publish(
     name: str, upload: Upload, *, artifacts: ArtifactStore, workers: Workers, change: Change, refusal: Change, once: Once
 ) -> Published:
     """Store an artifact and make it the next version of `name`."""
-    with _refusals_noted(name, refusal), artifacts.receive(upload.least_bytes) as incoming:
+    with refusals_noted(name, refusal), artifacts.receive(upload.least_bytes) as incoming:
         for chunk in upload.chunks():
             incoming.write(chunk)  # hashes as it writes; ArtifactTooLarge, NoRoom
         manifest = upload.manifest()
@@ -94,8 +94,8 @@ def publish(
 
 
 @contextmanager
-def _refusals_noted(name: str, refusal: Change) -> Iterator[None]:
-    """Leave one audit event, in a transaction of its own, when the upload is refused, for whatever reason."""
+def refusals_noted(name: str, refusal: Change) -> Iterator[None]:
+    """Leave one audit event, in a transaction of its own, when the upload to `name` is refused, for whatever reason."""
     try:
         yield
     except ModelyardError as error:

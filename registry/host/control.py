@@ -18,6 +18,8 @@ from registry.host.pool import Pool
 
 log = logging.getLogger("modelyard.host")
 
+MAX_QUESTION_BYTES = 256 << 20  # a manifest with its example, or the golden predictions of a version
+
 Answer = Awaitable[dict[str, Any]]
 
 
@@ -47,10 +49,9 @@ class ControlServer:
         return server
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, frames.FrameError):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, frames.FrameError, asyncio.CancelledError):
             while True:
-                length = int.from_bytes(await reader.readexactly(4), "little")
-                question, _ = frames.decode_frame(await reader.readexactly(length))
+                question, _ = frames.decode_frame(await frames.read_frame(reader, MAX_QUESTION_BYTES))
                 writer.write(frames.encode_frame(await self._answer(question)))
                 await writer.drain()
         writer.close()

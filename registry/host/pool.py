@@ -190,6 +190,7 @@ class Pool:
             try:
                 await worker.do(_load_job(slot.spec), self._config.load_timeout_seconds)
             except EOFError:
+                worker.kill(CRASHED)  # it may only have closed its end, and run on
                 raise self._load_failure(slot, worker) from None
             except BaseException:
                 worker.kill(UNLOADED)

@@ -22,6 +22,7 @@ from registry.errors import ModelUnloadable, from_wire
 from registry.host.forklink import ForkLink
 from registry.host.page import Activity, Page
 
+MAX_ANSWER_BYTES = 64 << 20  # an admission with its golden predictions; a hostile model could announce anything
 REMEMBERED_FATES = 1000
 STATUS_WAIT_SECONDS = 1.0
 
@@ -74,8 +75,7 @@ class Worker:
             self.writer.write(frames.encode_frame(job))
             async with asyncio.timeout(seconds):
                 await self.writer.drain()
-                length = int.from_bytes(await self.reader.readexactly(4), "little")
-                header, _ = frames.decode_frame(await self.reader.readexactly(length))
+                header, _ = frames.decode_frame(await frames.read_frame(self.reader, MAX_ANSWER_BYTES))
         except (TimeoutError, frames.FrameError) as error:
             self.kill(TIMEOUT if isinstance(error, TimeoutError) else CRASHED)
             await self._known()

@@ -11,10 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from registry import frames
+from registry import frames, observability
 from registry.catalog import LoadSpec
 from registry.errors import (
     ModelUnloadable,
+    ModelyardError,
     PredictionFailed,
     PredictionTimeout,
     VersionBusy,
@@ -119,6 +120,13 @@ class Workers:
     def unload(self, version_id: int) -> bool:
         """Drain a version's worker; False where none was loaded."""
         return bool(self.tell({"ask": "unload", "version_id": version_id}, self._prediction_timeout + 2 * ANSWER_GRACE_SECONDS)["unloaded"])
+
+    def stop(self, version_id: int) -> None:
+        """As `unload`, after a change that stands already: what can't be done now is done by the next load or the idle time."""
+        try:
+            self.unload(version_id)
+        except ModelyardError as error:
+            observability.log.warning("a worker could not be unloaded", version_id=version_id, reason=error.slug)
 
     def pin(self, version_id: int, *, pinned: bool) -> None:
         """Tell the host process that a version must stay loaded, or need not."""

@@ -55,7 +55,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 
 @pytest.fixture(scope="module")
 def client(service: RunningService) -> Iterator[httpx.Client]:
-    """The admin's client."""
+    """Return the admin's client."""
     with service.client() as made:
         yield made
 
@@ -197,6 +197,18 @@ def test_one_keys_stalled_small_bodies_leave_threads_to_others(service: RunningS
     finally:
         for connection in stalled:
             connection.close()
+
+
+def test_idle_connections_keep_nobody_out(service: RunningService) -> None:
+    """Many more than there are threads, with no byte sent or kept alive after an answer, cost nobody a thread."""
+    idle = [connect(service) for _ in range(60)]
+    for connection in idle[:30]:
+        connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read_answer(connection).status == 200
+    for _ in range(5):
+        assert httpx.get(f"{service.url}/health/live", timeout=5).status_code == 200
+    for connection in idle:
+        connection.close()
 
 
 def test_a_method_or_path_that_is_not_there_is_a_problem(client: httpx.Client) -> None:

@@ -45,7 +45,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 
 @pytest.fixture(scope="module")
 def client(service: RunningService) -> Iterator[httpx.Client]:
-    """A client whose answers never come from the cache."""
+    """Return a client whose answers never come from the cache."""
     with service.client() as made:
         made.headers["Cache-Control"] = "no-store"
         yield made
