@@ -78,8 +78,5 @@ def delete_model(path: ModelPath) -> Response:
     read_names(path.name)
     with services().change(caller().id):
         catalog.delete_model(path.name)
-    workers = services().workers
-    for row in workers.report()["loaded"]:
-        if row["model"] == path.name:
-            workers.unload(row["version_id"])
+    services().workers.stop_model(path.name)
     return Response(status=204)

@@ -128,6 +128,17 @@ class Workers:
         except ModelyardError as error:
             observability.log.warning("a worker could not be unloaded", version_id=version_id, reason=error.slug)
 
+    def stop_model(self, name: str) -> None:
+        """As `stop`, for every version of a model that is loaded."""
+        try:
+            loaded = self.report()["loaded"]
+        except ModelyardError as error:
+            observability.log.warning("workers could not be unloaded", model=name, reason=error.slug)
+            return
+        for row in loaded:
+            if row["model"] == name:
+                self.stop(row["version_id"])
+
     def pin(self, version_id: int, *, pinned: bool) -> None:
         """Tell the host process that a version must stay loaded, or need not."""
         self.tell({"ask": "pin", "version_id": version_id, "pinned": pinned})
