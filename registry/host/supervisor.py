@@ -104,6 +104,8 @@ class Supervisor:
             log.warning("THE SANDBOX IS OFF: an uploaded model can do whatever this user can. Never run it like this for others.")
         elif not walls.get("landlock"):
             log.warning("this kernel has no Landlock; workers are locked by seccomp, uid and limits")
+        for failure in walls["failures"] if walls is not None else ():
+            log.error("the self-test of the lock got through a wall: %s", failure)
 
     async def _watch(self) -> None:
         while True:
