@@ -75,7 +75,6 @@ STATUS: dict[type[errors.ModelyardError], int] = {
 }
 
 DEFAULT_RETRY_SECONDS = 1
-DRAINED_BYTES = 8 * 1024  # what the server certainly reads away by itself
 
 
 def register(app: Flask) -> None:
@@ -107,8 +106,13 @@ def answer(error: errors.ModelyardError) -> Response:
 
 
 def _may_be_unread() -> bool:
-    """Tell whether the body may be left unread: the server drops such a connection, so its client must hear of it."""
-    return (request.content_length or 0) > DRAINED_BYTES or "chunked" in request.headers.get("Transfer-Encoding", "").lower()
+    """Tell whether the body may be left unread: the server drops such a connection, so its client must hear of it.
+
+    However small it is: it may still be on its way when the answer goes out.
+    """
+    has_body = bool(request.content_length) or "chunked" in request.headers.get("Transfer-Encoding", "").lower()
+    timed = g.get("timed_body")
+    return has_body and not g.get("body_is_read", False) and not (timed is not None and timed.is_read)
 
 
 def problem_response(

@@ -100,6 +100,7 @@ def whole_body(key_id: str, max_bytes: int) -> Iterator[bytes]:
                 body = request.environ["wsgi.input"].read(announced)
         if len(body) < announced:
             raise MalformedBody(_ENDED_EARLY)
+        g.body_is_read = True
         yield body
 
 
