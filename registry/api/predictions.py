@@ -1,7 +1,7 @@
 """The predict routes: one body in, one prediction out.
 
-Kept out of the control routes' validation, because a predict request must cost little. The limit is counted before
-the body is read, and what computes is bounded, however many threads wait for bodies.
+Kept out of the control routes' validation, because a predict request must cost little. How many bodies are read and
+how many large ones are computed at once is bounded, per key and over all of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from registry.api import limits
 from registry.api.auth import caller, needs
 from registry.api.bodies import read_names
 from registry.api.whole_body import whole_body
-from registry.errors import ModelyardError, NotAcceptable, NotFound, RegistryUnavailable, VersionDeleted
+from registry.errors import ModelyardError, NotAcceptable, NotFound, RateLimited, RegistryUnavailable, VersionDeleted
 from registry.flows.predict import Payload, Prediction, predict
 from registry.frames import Outputs
 from registry.naming import PRODUCTION
@@ -50,15 +50,17 @@ def predict_production(name: str) -> Response:
 
 
 def _predict(name: str, selector: int | str) -> Response:
-    limits.count_prediction(caller().id, caller().key.limits)
     built = services()
     try:
         with whole_body(caller().id, built.config.max_body_bytes) as body:
+            limits.count_prediction(caller().id, caller().key.limits)  # a refusal before the body is read would cost the connection
             g.prediction = prediction = predict(
                 name, selector, _payload(body), directory=built.directory, workers=built.workers, predictions=built.predictions,
                 computing=built.computing, max_rows=built.config.max_rows,
             )  # fmt: skip
             return _respond(prediction)
+    except RateLimited:
+        raise  # it never came to a version
     except ModelyardError as error:
         g.failed_prediction = (*_resolved_to(built, name, selector, error), error.slug)
         raise

@@ -27,7 +27,6 @@ from registry.host.watch import Watch
 
 log = logging.getLogger("modelyard.host")
 
-FIRST_GUESS_FACTOR = 2
 SMALLEST_GUESS_BYTES = 4 << 20
 END_WAIT_SECONDS = 1.0
 DRAIN_GRACE_SECONDS = 5.0
@@ -274,7 +273,7 @@ def _first_guess(path: Path) -> int:
         size = path.stat().st_size
     except OSError:
         size = 0
-    return max(SMALLEST_GUESS_BYTES, FIRST_GUESS_FACTOR * size)
+    return max(SMALLEST_GUESS_BYTES, size)
 
 
 def _killed() -> VersionStarting:

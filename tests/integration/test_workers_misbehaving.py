@@ -41,7 +41,7 @@ ANSWERED = {
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service with a version for each behaviour."""
-    settings = {"prediction_timeout_seconds": "0.5", "worker_memory_bytes": "1GiB", "web_processes": "2"}
+    settings = {"prediction_timeout_seconds": "1.5", "worker_memory_bytes": "1GiB", "web_processes": "2"}
     with running(tmp_path_factory.mktemp("misbehaving") / "instance", **settings) as started:
         for behaviour in ANSWERED:
             started.publish(behaviour.replace("_", "-"), model(behaviour))
