@@ -22,7 +22,6 @@ pytestmark = pytest.mark.alone
 
 ALIAS = "/models/sum/aliases/production"
 MOVES = 50
-ROUNDS = 3  # the machine itself may stall in one
 
 
 @pytest.fixture(scope="module")
@@ -111,25 +110,7 @@ def _move(admin: Connection, standings: list[Standing], method: str, path: str, 
 
 def test_no_request_fails_lies_or_waits_while_an_alias_is_moved_fifty_times(service: RunningService, admin: Connection) -> None:
     """Each answer's version is one that the alias had between the request's start and end, and the slowest takes less than ten medians."""
-    ratios = []
-    while len(ratios) < ROUNDS and min(ratios, default=11.0) > 10:  # a move that makes others wait does so in every round
-        standings = [Standing(1, 0.0)]
-        requests = _requests_during_moves(service, admin, standings)
-        assert {request.status for request in requests} == {200}
-        for request in requests:
-            fitting = [
-                one for one in standings if one.version == request.version and one.first <= request.ended and request.started <= one.last
-            ]
-            assert fitting, f"{request} met none of the times at which the alias had that version"
-        assert {request.version for request in requests} == {1, 2, 3}
-        seconds = sorted(request.ended - request.started for request in requests)
-        ratios.append(seconds[-1] / statistics.median(seconds))
-    print(f"slowest request against the median: {[round(ratio, 1) for ratio in ratios]}")
-    assert min(ratios) <= 10
-
-
-def _requests_during_moves(service: RunningService, admin: Connection, standings: list[Standing]) -> list[Request]:
-    """Point the alias and roll it back MOVES times under load, and return what the callers saw."""
+    standings = [Standing(1, 0.0)]
     with Load(service, per_process=2) as load:
         for number in range(MOVES):
             target = 2 + number % 2
@@ -137,7 +118,18 @@ def _requests_during_moves(service: RunningService, admin: Connection, standings
             time.sleep(0.02)  # lets requests meet both versions; nothing depends on it
             _move(admin, standings, "POST", ALIAS + "/rollback", None, 1)
             time.sleep(0.02)
-    return load.requests
+    requests = load.requests
+    assert {request.status for request in requests} == {200}
+    for request in requests:
+        fitting = [
+            one for one in standings if one.version == request.version and one.first <= request.ended and request.started <= one.last
+        ]
+        assert fitting, f"{request} met none of the times at which the alias had that version"
+    assert {request.version for request in requests} == {1, 2, 3}
+    seconds = sorted(request.ended - request.started for request in requests)
+    median = statistics.median(seconds)
+    print(f"{len(seconds)} requests, median {1000 * median:.1f} ms, slowest {[round(1000 * one, 1) for one in seconds[-8:]]} ms")
+    assert seconds[-1] <= 10 * median
 
 
 def test_the_answer_to_a_move_is_seen_by_the_very_next_request_on_every_web_process(service: RunningService, admin: Connection) -> None:
