@@ -7,7 +7,7 @@ LOCK_ARGS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input --require-virtualenv
-LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
+LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11
 # What runs in the fork server and its locked workers, which can't write coverage data: measured where tests call it directly, and counted apart.
 LOCKED_HOST := answering canaries forkserver kernel landlock lock seccomp walls worker
 LOCKED_FILES := registry/flavors/* $(LOCKED_HOST:%=registry/host/%.py)
@@ -59,6 +59,7 @@ fmt: .venv/dev.done  ## Format the code and mend what ruff can mend by itself
 lock: .venv/dev.done  ## Lock the dependencies anew (LOCK_ARGS=--upgrade for newer versions)
 	@$(LOCK) $(LOCK_ARGS) requirements/server.in --output-file requirements.lock
 	@$(LOCK) $(LOCK_ARGS) requirements/dev.in --output-file requirements/dev.lock
+	@for extra in skops onnx lz4; do $(LOCK) $(LOCK_ARGS) requirements/$$extra.in --output-file requirements/$$extra.lock || exit 1; done
 
 clean:  ## Remove what was made here, but for instance/, which holds your models
 	@rm -rf .venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
