@@ -4,6 +4,8 @@ PYTHON ?= python3
 PROCESSES ?= 2
 COVERAGE_FLOOR ?= 95
 LOCK_ARGS ?=
+EXTRAS ?=
+FUZZ_SECONDS ?= 600
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input --require-virtualenv
@@ -14,15 +16,18 @@ LOCKED_FILES := registry/flavors/* $(LOCKED_HOST:%=registry/host/%.py)
 empty :=
 comma := ,
 LOCKED := $(subst $(empty) ,$(comma),$(LOCKED_FILES))
+KNOWN_EXTRAS := skops onnx lz4
+WANTED_EXTRAS := $(subst $(comma), ,$(EXTRAS))
+$(foreach extra,$(filter-out $(KNOWN_EXTRAS),$(WANTED_EXTRAS)),$(error There is no extra '$(extra)'; there are: $(KNOWN_EXTRAS)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve demo test coverage check fmt lock clean
+.PHONY: help serve demo test coverage fuzz check fmt lock clean
 
 help:  ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-serve: .venv/server.done  ## Set up what is missing and start the server on 127.0.0.1:8000
+serve: .venv/server.done $(WANTED_EXTRAS:%=.venv/extra-%.done)  ## Set up what is missing and start the server on 127.0.0.1:8000 (EXTRAS="skops onnx lz4" for more formats)
 	@exec $(BIN)/modelyard serve
 
 demo: .venv/server.done  ## Publish two versions of a real model, predict, point an alias, roll back
@@ -46,6 +51,9 @@ coverage: .venv/dev.done  ## Show what the last whole run of the tests covered, 
 	@echo "All else:"
 	@$(BIN)/coverage report --omit='$(LOCKED)' --fail-under=$(COVERAGE_FLOOR)
 
+fuzz: .venv/dev.done  ## Feed the loader mutated files and opcode programs for FUZZ_SECONDS (FUZZ_SEED=... repeats a run)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzzing --seconds=$(FUZZ_SECONDS) $(FUZZ_SEED:%=--seed=%)
+
 check: .venv/dev.done  ## Lint, formatting, types, and which module may import which
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -59,7 +67,7 @@ fmt: .venv/dev.done  ## Format the code and mend what ruff can mend by itself
 lock: .venv/dev.done  ## Lock the dependencies anew (LOCK_ARGS=--upgrade for newer versions)
 	@$(LOCK) $(LOCK_ARGS) requirements/server.in --output-file requirements.lock
 	@$(LOCK) $(LOCK_ARGS) requirements/dev.in --output-file requirements/dev.lock
-	@for extra in skops onnx lz4; do $(LOCK) $(LOCK_ARGS) requirements/$$extra.in --output-file requirements/$$extra.lock || exit 1; done
+	@for extra in $(KNOWN_EXTRAS); do $(LOCK) $(LOCK_ARGS) requirements/$$extra.in --output-file requirements/$$extra.lock || exit 1; done
 
 clean:  ## Remove what was made here, but for instance/, which holds your models
 	@rm -rf .venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
@@ -74,6 +82,12 @@ clean:  ## Remove what was made here, but for instance/, which holds your models
 	@echo "Installing the server's packages into .venv ..."
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+# An extra stays installed until `make clean`: `make serve` without it goes on with it.
+.venv/extra-%.done: requirements/%.lock .venv/server.done
+	@echo "Installing the extra $* into .venv ..."
+	@$(PIP) install --require-hashes -r $<
 	@touch $@
 
 .venv/dev.done: .venv/server.done requirements/dev.lock

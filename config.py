@@ -18,12 +18,15 @@ from typing import Any
 
 PREFIX = "MODELYARD_"
 HIGHEST_PORT = 65535
+MOST_EXTRA_NAMES = 64
+LONGEST_EXTRA_NAME = 200
 #: Variables of the client and of the processes that `modelyard serve` starts; known, though not settings.
 NOT_SETTINGS = frozenset({"MODELYARD_URL", "MODELYARD_KEY"})
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_EXTRA_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _KUBERNETES_SERVICE = re.compile(r"[a-z]+://\S+")
 
 
@@ -98,6 +101,11 @@ class Config:
     cache_max_value_bytes: Bytes = setting(Bytes(2**20), "Largest prediction that is cached.", minimum=1)
     cache_memory_bytes: Bytes = setting(Bytes(256 * 2**20), "Memory of the embedded cache.", minimum=2**20)
 
+    extra_names: tuple[str, ...] = setting(
+        (),
+        "Classes of installed packages that artifacts may also name, as `package.module:Class`, comma-separated: "
+        "their code runs when an artifact names them.",
+    )
     sandbox: str = setting("on", "`off` runs models without walls: for development only.", choices=("on", "off"))
     worker_uid: int = setting(65534, "User id that workers drop to when the host process is root.", minimum=1)
     worker_memory_bytes: Bytes = setting(
@@ -210,7 +218,20 @@ def _cast(item: Any, kind: Any, text: str) -> Any:
         raise ValueError(f"must be at least {minimum:g}")
     if item.name == "port" and value > HIGHEST_PORT:
         raise ValueError(f"must be at most {HIGHEST_PORT}")
+    if item.name == "extra_names":
+        _require_extra_names(value)
     return value
+
+
+def _require_extra_names(names: tuple[str, ...]) -> None:
+    """Raise ValueError naming the first that isn't `package.module:Class`, or stands there twice."""
+    for index, name in enumerate(names):
+        if _EXTRA_NAME.fullmatch(name) is None or len(name) > LONGEST_EXTRA_NAME:
+            raise ValueError(f"{name!r} must be a class as package.module:Class, in ASCII, such as mypackage.transform:Winsorizer")
+        if name in names[:index]:
+            raise ValueError(f"{name!r} stands there twice")
+    if len(names) > MOST_EXTRA_NAMES:
+        raise ValueError(f"must be at most {MOST_EXTRA_NAMES} names")
 
 
 def _parse(kind: Any, text: str) -> Any:

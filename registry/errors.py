@@ -10,7 +10,7 @@ may import Flask, and no message may carry the text of a foreign exception.
     ├─ Unauthenticated, Forbidden, RateLimited                       (who asks, and how often)
     ├─ NotFound: PageNotFound, ModelNotFound, VersionNotFound, AliasNotFound, KeyNotFound
     ├─ VersionDeleted, VersionInUse, AliasMoved, NothingToRollBackTo, RollbackTargetDeleted, TargetNotServable
-    ├─ ArtifactRefused: UnsafeArtifact, NotAModel, ChecksumMismatch, UnknownFormat, ArtifactTooLarge
+    ├─ ArtifactRefused: UnsafeArtifact, NotAModel, ChecksumMismatch, UnknownFormat, VersionSkew, ArtifactTooLarge
     ├─ UploadIncomplete, UploadTimeout, TooManyUploads, NoUploadSlot, NoRoom, IdempotencyKeyReused
     ├─ PredictionFailed, PredictionTimeout, ModelUnloadable
     └─ Unavailable: RegistryUnavailable, SandboxUnavailable, VersionBusy, VersionStarting, VersionResting, TooLargeForBudget, ServerBusy
@@ -282,6 +282,13 @@ class UnknownFormat(ArtifactRefused):
 
     slug = "unknown-format"
     title = "The artifact's format isn't known"
+
+
+class VersionSkew(ArtifactRefused):
+    """It was made with other versions of its libraries, and nothing shows that it answers the same here."""
+
+    slug = "version-skew"
+    title = "The artifact was made with other versions"
 
 
 class ArtifactTooLarge(ArtifactRefused):

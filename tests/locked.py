@@ -8,6 +8,7 @@ import faulthandler
 import os
 import select
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -50,16 +51,16 @@ def become_ordinary() -> None:
 
 def attempt(action: Action, *, locked: bool = True, ordinary: bool = False, memory_bytes: int = MEMORY_BYTES) -> Outcome:
     """Run `action` in a child, locked or not, of root's or of an ordinary user."""
-    read_end, write_end = os.pipe()
+    ours, theirs = socket.socketpair()  # behind the lock a pipe can't be written to
     pid = os.fork()
     if pid == 0:
-        os.close(read_end)
-        _be_child(action, write_end, locked=locked, ordinary=ordinary, memory_bytes=memory_bytes)
-    os.close(write_end)
+        ours.close()
+        _be_child(action, theirs, locked=locked, ordinary=ordinary, memory_bytes=memory_bytes)
+    theirs.close()
     try:
-        text = _read_all(read_end)
+        text = _read_all(ours)
     finally:
-        os.close(read_end)
+        ours.close()
         status = _reap(pid)
     return Outcome(text, status)
 
@@ -67,28 +68,28 @@ def attempt(action: Action, *, locked: bool = True, ordinary: bool = False, memo
 @contextlib.contextmanager
 def locked_child(*, ordinary: bool = False) -> Iterator[int]:
     """Give the pid of a locked child that waits until it is killed."""
-    read_end, write_end = os.pipe()
+    ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid == 0:
         try:
             if ordinary:
                 become_ordinary()
             lock_here()
-            os.write(write_end, b"locked")
+            theirs.sendall(b"locked")
             time.sleep(TIMEOUT_SECONDS)
         finally:
             os._exit(0)
-    os.close(write_end)
+    theirs.close()
     try:
-        assert os.read(read_end, 100) == b"locked"
+        assert ours.recv(100) == b"locked"
         yield pid
     finally:
-        os.close(read_end)
+        ours.close()
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
 
-def _be_child(action: Action, report: int, *, locked: bool, ordinary: bool, memory_bytes: int) -> None:
+def _be_child(action: Action, report: socket.socket, *, locked: bool, ordinary: bool, memory_bytes: int) -> None:
     faulthandler.disable()  # pytest's; no worker has its handlers of signals
     try:
         if ordinary:
@@ -100,15 +101,15 @@ def _be_child(action: Action, report: int, *, locked: bool, ordinary: bool, memo
         text = f"{type(error).__name__} {errno.errorcode.get(error.errno or 0)}"
     except BaseException as error:  # noqa: BLE001 - a child must never go on with its parent's tests
         text = f"{type(error).__name__} {error}".strip()
-    os.write(report, text.encode())
+    report.sendall(text.encode())
     os._exit(0)
 
 
-def _read_all(descriptor: int) -> str:
+def _read_all(report: socket.socket) -> str:
     read = bytearray()
     deadline = time.monotonic() + TIMEOUT_SECONDS
-    while select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
-        chunk = os.read(descriptor, 65536)
+    while select.select([report], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        chunk = report.recv(65536)
         if not chunk:
             return read.decode()
         read += chunk

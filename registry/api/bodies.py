@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import msgspec
@@ -16,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from registry.api.auth import caller
 from registry.api.whole_body import whole_body
 from registry.errors import Finding, InvalidRequest, MalformedBody, UnsupportedMediaType
+from registry.keys import holds_key
 from registry.naming import parse_selector, require_alias, require_model_name
 
 MAX_CONTROL_BODY_BYTES = 1 << 20
@@ -40,7 +42,10 @@ class StrictRequest(Request):
 
 
 def strict_json(body: bytes) -> Any:
-    """Parse JSON, refusing NaN, infinities, numbers out of range, duplicate names, deep nesting and NUL in texts. Raises MalformedBody."""
+    """Parse JSON whose texts are kept: no NaN, infinity, number out of range, name twice, deep nesting, NUL in a text, and no API key.
+
+    Raises MalformedBody, InvalidRequest.
+    """
     try:
         value = msgspec.json.decode(body)
         json.loads(body, object_pairs_hook=_without_doubles)
@@ -48,17 +53,32 @@ def strict_json(body: bytes) -> Any:
         raise MalformedBody("The JSON is nested too deeply.") from None
     except (msgspec.MsgspecError, ValueError) as error:
         raise MalformedBody(f"The body isn't valid JSON: {_own_words(error)}") from None
-    if b"\\u0000" in body and _holds_nul(value):
+    if b"\\u0000" in body and any("\0" in text for text in _texts(value)):
         raise MalformedBody("A text in the body holds the character NUL, which can't be kept.")
+    if b"my_" in body:
+        require_no_key(*_texts(value))
     return value
 
 
-def _holds_nul(value: Any) -> bool:
+def require_no_key(*texts: str) -> None:
+    """Raise InvalidRequest where a text that would be kept, or shown to others, holds an API key."""
+    if any(holds_key(text) for text in texts):
+        raise InvalidRequest(
+            "An API key stands where others would read it. Send it in the Authorization header alone, and rotate this one."
+        )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text and name of a JSON value."""
     if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any(_holds_nul(name) or _holds_nul(inner) for name, inner in value.items())
-    return isinstance(value, list) and any(_holds_nul(inner) for inner in value)
+        yield value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield name
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -149,6 +169,7 @@ def read_idempotency_key(text: str | None) -> str | None:
     """Return the Idempotency-Key header. Raises InvalidRequest."""
     if text is not None and _IDEMPOTENCY_KEY.fullmatch(text) is None:
         raise InvalidRequest(f"Idempotency-Key must have 1 to {MAX_IDEMPOTENCY_KEY} visible ASCII characters.")
+    require_no_key(text or "")
     return text
 
 

@@ -18,6 +18,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from registry import catalog
 from registry.api.auth import ANYONE, BY_CONFIGURATION, caller, needs
 from registry.api.representations import json_response
+from registry.api.standing import shown_walls
 from registry.errors import Forbidden, ModelyardError
 from registry.extensions import reading
 from registry.wiring import Services, services
@@ -52,7 +53,7 @@ def ready() -> Response:
         "sandbox": _sandbox(report),
     }
     status = _overall(parts, built)
-    return json_response({"status": status, "parts": parts, "walls": report["walls"] if report else None}, 503 if status == DOWN else 200)
+    return json_response({"status": status, "parts": parts, "walls": shown_walls(report)}, 503 if status == DOWN else 200)
 
 
 @needs(BY_CONFIGURATION)

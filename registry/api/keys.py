@@ -89,7 +89,7 @@ def make_key(body: NewKey) -> Response:
             id=parsed.id, name=body.name, hash=keys.hash_secret(parsed.secret, services().secrets.key_pepper), scopes=tuple(dict.fromkeys(body.scopes)),
             models=tuple(body.models), limits=tuple(chosen), expires_at=expires_at,
         )  # fmt: skip
-    return representations.json_response({**representations.key(made), "key": text}, 201, {"Location": f"/keys/{made.id}"})
+    return _shown_once(made, text)
 
 
 @blueprint.get("/keys")
@@ -151,7 +151,12 @@ def rotate_key(path: KeyPath, body: Rotation) -> Response:
         made = catalog.rotate_key(
             path.key_id, parsed.id, keys.hash_secret(parsed.secret, services().secrets.key_pepper), body.overlap_seconds
         )
-    return representations.json_response({**representations.key(made), "key": text}, 201, {"Location": f"/keys/{made.id}"})
+    return _shown_once(made, text)
+
+
+def _shown_once(made: ApiKey, text: str) -> Response:
+    headers = {"Location": f"/keys/{made.id}", "Cache-Control": "no-store"}
+    return representations.json_response({**representations.key(made), "key": text}, 201, headers)
 
 
 @blueprint.get("/me")

@@ -53,6 +53,7 @@ STATUS: dict[type[errors.ModelyardError], int] = {
     errors.UnsafeArtifact: 422,
     errors.NotAModel: 422,
     errors.ChecksumMismatch: 422,
+    errors.VersionSkew: 422,
     errors.UnknownFormat: 415,
     errors.ArtifactTooLarge: 413,
     errors.UploadIncomplete: 400,
@@ -118,7 +119,7 @@ def _may_be_unread() -> bool:
 def problem_response(
     status: int, slug: str, title: str, detail: str, findings: tuple[errors.Finding, ...] = (), members: dict[str, Any] | None = None
 ) -> Response:
-    """Write one problem."""
+    """Write one problem. A key that stood in path, query or body isn't repeated: bodies of errors end up in other people's logs."""
     body: dict[str, Any] = {
         "type": TYPE_PREFIX + slug,
         "title": title,
@@ -130,7 +131,7 @@ def problem_response(
     }
     if findings:
         body["errors"] = [finding.as_dict() for finding in findings[:MAX_FINDINGS]]
-    return Response(msgspec.json.encode(body), status, mimetype="application/problem+json")
+    return Response(observability.hide_keys(msgspec.json.encode(body).decode()), status, mimetype="application/problem+json")
 
 
 def refuse_invalid(error: ValidationError) -> None:

@@ -59,6 +59,7 @@ def version(record: Version) -> dict[str, Any]:
         "signature": record.signature,
         "methods": list(record.methods),
         "environment": record.environment,
+        "skew": _skew(record.environment),
         "golden": {"rows": record.golden_rows, "from": record.golden_from} if record.golden_from else None,
         "deterministic": record.deterministic,
         "runtime": record.runtime,
@@ -77,6 +78,12 @@ def version(record: Version) -> dict[str, Any]:
         "created_by": record.created_by,
         "deleted_at": _moment_or_none(record.deleted_at),
     }
+
+
+def _skew(environment: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
+    """Return which libraries a version was made with in another version than it was published under, or None."""
+    recorded: dict[str, Any] = environment.get("recorded") or {}
+    return {name: {"recorded": then, "published_under": environment.get(name)} for name, then in recorded.items()} or None
 
 
 def move(record: Move) -> dict[str, Any]:

@@ -21,6 +21,8 @@ EXPOSED_HEADERS = [
     "Retry-After", "ETag", "Location", "Content-Digest", "Repr-Digest",
 ]  # fmt: skip
 
+#: What answers that aren't pages say, so that a browser which is made to show one as a page runs and loads nothing.
+NO_CONTENT = "default-src 'none'; frame-ancestors 'none'"
 #: Any other method is counted and logged as one: a caller may make up as many as it likes.
 KNOWN_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT"})
 OTHER_METHOD = "other"
@@ -56,6 +58,7 @@ def _end(response: Response) -> Response:
     headers = response.headers
     headers["X-Request-Id"] = g.request_id
     headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Content-Security-Policy", NO_CONTENT)
     standing: Standing | None = g.get("standing")
     if standing is not None:
         headers["X-RateLimit-Limit"] = str(standing.limit)
@@ -73,7 +76,7 @@ def _record(response: Response) -> None:
     line: dict[str, Any] = {
         "request_id": g.request_id,
         "method": method,
-        "path": request.path[:200],
+        "path": observability.hide_keys(request.path)[:200],
         "status": response.status_code,
         "ms": round(1000 * seconds, 3),
     }

@@ -14,6 +14,7 @@ from registry import catalog
 from registry.api import representations
 from registry.api.auth import caller, needs
 from registry.api.bodies import SelectorPath, Strict
+from registry.api.standing import shown_walls
 from registry.api.versions import find_ready
 from registry.errors import VersionInUse
 from registry.extensions import roll_back_session
@@ -42,7 +43,8 @@ def show_serving() -> Response:
             "host": services().host,
             "budget_bytes": report["budget_bytes"],
             "used_bytes": report["used_bytes"],
-            "walls": report["walls"],
+            "walls": shown_walls(report),
+            "extra_names": report["host"]["fork server"]["extra_names"],
             "counts": report["counts"],
             "loaded": sorted(loaded, key=lambda row: (row["model"], row["version"])),
         }

@@ -1,4 +1,4 @@
-"""A request body that can't hold a thread for ever: bytes must keep coming, and fast enough on average.
+"""A request body that can't hold a thread for ever: bytes must keep coming, fast enough on average, and end.
 
 The server's own read has no timeout, so a thread of our own reads and the request's thread waits for it. An ended
 connection looks like a complete body there, so what came is compared with what was announced.
@@ -23,6 +23,8 @@ from registry.errors import NoUploadSlot, TooManyUploads, UploadIncomplete, Uplo
 CHUNK_BYTES = 16 * 1024
 BUFFERED_CHUNKS = 16
 RETRY_AFTER_SECONDS = 30.0
+#: Longest that one body may take, however steadily it comes: the largest artifact at 100 kB a second.
+LONGEST_SECONDS = 6 * 3600.0
 
 
 class Readers:
@@ -64,6 +66,7 @@ class TimedBody:
         key_id: str,
         stall_seconds: float,
         min_bytes_per_second: int,
+        longest_seconds: float = LONGEST_SECONDS,
     ) -> None:
         """Read nothing yet: a request that is refused first must not leave a thread behind."""
         self._stream = stream
@@ -72,6 +75,7 @@ class TimedBody:
         self._key_id = key_id
         self._stall = stall_seconds
         self._rate = min_bytes_per_second
+        self._longest = longest_seconds
         self._chunks: queue.Queue[bytes | None] = queue.Queue(BUFFERED_CHUNKS)
         self._given_up = threading.Event()
         self._left = threading.Event()
@@ -116,6 +120,8 @@ class TimedBody:
     def _require_rate(self, came: int, seconds: float) -> None:
         if seconds > self._stall and came < self._rate * seconds:
             raise UploadTimeout(f"{came / seconds:.0f} bytes a second came on average; at least {self._rate} are needed.")
+        if seconds > self._longest:
+            raise UploadTimeout(f"It isn't complete after {self._longest:g} s.")
 
     def _read(self) -> None:
         try:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser, parse_options_header
 from pydantic import AfterValidator, Field, ValidationError
 
-from registry.api.bodies import Description, Metrics, Strict, Tags, strict_json
+from registry.api.bodies import Description, Metrics, Strict, Tags, require_no_key, strict_json
 from registry.api.problems import refuse_invalid
 from registry.api.timed_body import TimedBody
 from registry.errors import BodyTooLarge, ChecksumMismatch, InvalidRequest, MalformedBody, ModelyardError, UnsupportedMediaType
@@ -69,6 +69,7 @@ class BareUpload:
         """Check the query before a byte is read. Raises InvalidRequest."""
         self.least_bytes = body.announced_bytes or 0
         self._body = body
+        require_no_key(*query.values())
         self._manifest = _checked(ScalarFields, query)
         self._expected = read_content_digest(content_digest)
 

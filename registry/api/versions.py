@@ -146,7 +146,7 @@ def change_version(path: SelectorPath, body: VersionChange) -> Response:
     version = find_ready(path)
     with services().change(caller().id):
         changed = catalog.change_version(version.model, version.number, **changes)
-    if changed.batching != version.batching:
+    if (changed.batching, changed.accept_skew) != (version.batching, version.accept_skew):
         _load_anew(changed)
     return representations.json_response(representations.version(changed))
 
@@ -165,6 +165,7 @@ def delete_version(path: SelectorPath) -> Response:
 def _load_anew(version: Version) -> None:
     """Let its worker go, which was told how to serve when it was loaded; a pinned version gets its new one at once."""
     services().workers.stop(version.id)
+    services().workers.forget_failures(version.id)
     if version.pinned:
         services().workers.warm(version.id)
 

@@ -109,6 +109,7 @@ class LoadSpec:
     runtime: str
     golden: bytes | None
     deterministic: bool
+    accept_skew: bool
     batching: bool
     pinned: bool
     signature: dict[str, Any]

@@ -177,6 +177,7 @@ def get_load_spec(version_id: int) -> LoadSpec:
         runtime=row.runtime,
         golden=row.golden,
         deterministic=row.deterministic,
+        accept_skew=row.accept_skew,
         batching=row.batching,
         pinned=row.pinned,
         signature=row.signature,

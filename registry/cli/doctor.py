@@ -5,6 +5,7 @@ Changes nothing. Asks the same things as the service would: the same addresses, 
 
 from __future__ import annotations
 
+import json
 import platform
 import shutil
 import subprocess
@@ -22,6 +23,8 @@ from registry.host.valkey import ValkeyFailed, binary
 from registry.instance import Instance
 
 SELF_TEST = "import json, sys; from registry.host import lock; print(json.dumps(lock.self_test(uid=int(sys.argv[1])).as_dict()))"
+EXTRA_NAMES = "import json, sys; from registry.flavors import warming; print(json.dumps(warming.allow_extra_names(sys.argv[1:])))"
+IMPORT_SECONDS = 120
 EARLIEST_PLAUSIBLE_TIME = 1_750_000_000  # 2025-06-15: a clock before it was never set
 
 
@@ -42,6 +45,7 @@ def examine(config: Config, instance: Instance, ask_schema: Callable[[Instance],
         *(_redis(name, url, config) for name, url in (("redis", config.redis_url), ("cache", config.cache_redis_url or config.redis_url))),
         _store(config, instance),
         _walls(config),
+        *_extra_names(config),
         _clock(),
     ]
 
@@ -106,6 +110,24 @@ def _walls(config: Config) -> Finding:
             text=f"the self-test failed: {tested.stderr.strip().splitlines()[-1] if tested.stderr else tested.returncode}",
         )
     return Finding("sandbox", ok='"seccomp": true' in tested.stdout, text=tested.stdout.strip())
+
+
+def _extra_names(config: Config) -> list[Finding]:
+    """Return a finding for each name that no artifact can use, or one that all can be used; none where there are no names."""
+    if not config.extra_names:
+        return []
+    command = [sys.executable, "-c", EXTRA_NAMES, *config.extra_names]
+    try:
+        tried = subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, timeout=IMPORT_SECONDS, check=False)  # noqa: S603 - our own command line
+    except subprocess.TimeoutExpired:
+        return [Finding("extra names", ok=False, text=f"importing them takes longer than {IMPORT_SECONDS} s, and so would every start")]
+    if tried.returncode != 0:
+        ended = tried.stderr.strip().splitlines()[-1] if tried.stderr.strip() else tried.returncode
+        return [Finding("extra names", ok=False, text=f"importing them ended the process: {ended}")]
+    problems = json.loads(tried.stdout.splitlines()[-1])
+    if problems:
+        return [Finding("extra names", ok=False, text=problem) for problem in problems]
+    return [Finding("extra names", ok=True, text=f"artifacts may run the code of {', '.join(config.extra_names)}")]
 
 
 def _clock() -> Finding:

@@ -37,6 +37,8 @@ def create(name: str, scopes: tuple[str, ...], models: tuple[str, ...], limits: 
     """
     with application() as built:
         check_grants(models, limits)
+        if keys.holds_key(name):
+            raise click.UsageError("The name holds an API key; names are shown to others.")
         expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
         click.echo(make_key(built, name, scopes, models, limits or built.config.default_limits, expires_at))
 

@@ -35,7 +35,13 @@ class Verification:
             def note_exit(number: int, status: int) -> None:
                 pool.note_exit(number, status)  # the pool is made after the link that it hears from
 
-            forks = ForkLink(ROOT, sandbox=self._config.sandbox == "on", uid=self._config.worker_uid, on_exit=note_exit)
+            forks = ForkLink(
+                ROOT,
+                sandbox=self._config.sandbox == "on",
+                uid=self._config.worker_uid,
+                on_exit=note_exit,
+                extra_names=self._config.extra_names,
+            )
             pool = Pool(self._config, forks, self._instance.artifacts, Path(folder))
             forks.start()
             try:

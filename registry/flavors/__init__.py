@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import Any, BinaryIO
 
 from registry.errors import UnknownFormat
-from registry.flavors import admission, sklearn
+from registry.flavors import admission, onnx_models, sklearn, skops_files
 from registry.flavors.contract import Admission, Flavor, Loaded
-from registry.flavors.formats import HEAD_BYTES, SKLEARN, recognise
+from registry.flavors.formats import HEAD_BYTES, ONNX, SKLEARN, SKOPS, recognise
 from registry.flavors.golden import replay
+from registry.flavors.skew import require_admissible, require_servable
 from registry.flavors.warming import warm_up
 
-__all__ = ["HEAD_BYTES", "Admission", "Flavor", "Loaded", "admit", "open_flavor", "recognise", "replay", "warm_up"]
+__all__ = ["HEAD_BYTES", "Admission", "Flavor", "Loaded", "admit", "open_flavor", "recognise", "replay", "require_servable", "warm_up"]
 
 
 class SklearnFlavor:
@@ -22,16 +23,46 @@ class SklearnFlavor:
 
     name = SKLEARN
 
-    def load(self, stream: BinaryIO) -> Loaded:
+    def load(self, stream: BinaryIO, budget_bytes: int) -> Loaded:
         """Load an artifact that was admitted before. Raises ModelUnloadable."""
-        return sklearn.load(stream)
+        return sklearn.load(stream, budget_bytes)
 
-    def admit(self, stream: BinaryIO, manifest: dict[str, Any]) -> Admission:
+    def admit(self, stream: BinaryIO, manifest: dict[str, Any], budget_bytes: int) -> Admission:
         """Judge an upload. Raises NotAModel, UnsafeArtifact, SignatureMismatch."""
-        return admission.admit(stream, manifest)
+        return admission.admit(stream, manifest, budget_bytes)
 
 
-_FLAVORS: dict[str, Flavor] = {SKLEARN: SklearnFlavor()}
+class SkopsFlavor:
+    """Scikit-learn estimators in skops files."""
+
+    name = SKOPS
+
+    def load(self, stream: BinaryIO, budget_bytes: int) -> Loaded:
+        """Load an artifact that was admitted before. Raises ModelUnloadable."""
+        return skops_files.load(stream, budget_bytes)
+
+    def admit(self, stream: BinaryIO, manifest: dict[str, Any], budget_bytes: int) -> Admission:
+        """Judge an upload. Raises NotAModel, UnsafeArtifact, SignatureMismatch."""
+        return skops_files.admit(stream, manifest, budget_bytes)
+
+
+class OnnxFlavor:
+    """Models of tables in ONNX files."""
+
+    name = ONNX
+
+    def load(self, stream: BinaryIO, budget_bytes: int) -> Loaded:
+        """Load an artifact that was admitted before. Raises ModelUnloadable."""
+        return onnx_models.load(stream, budget_bytes)
+
+    def admit(self, stream: BinaryIO, manifest: dict[str, Any], budget_bytes: int) -> Admission:
+        """Judge an upload. Raises NotAModel, UnsafeArtifact, SignatureMismatch."""
+        return onnx_models.admit(stream, manifest, budget_bytes)
+
+
+#: Where a caller names none: the default of the largest artifact.
+DEFAULT_BUDGET_BYTES = 2 << 30
+_FLAVORS: dict[str, Flavor] = {flavor.name: flavor for flavor in (SklearnFlavor(), SkopsFlavor(), OnnxFlavor())}
 
 
 def open_flavor(name: str) -> Flavor:
@@ -41,14 +72,16 @@ def open_flavor(name: str) -> Flavor:
     return _FLAVORS[name]
 
 
-def admit(stream: BinaryIO, manifest: dict[str, Any]) -> Admission:
+def admit(stream: BinaryIO, manifest: dict[str, Any], budget_bytes: int = DEFAULT_BUDGET_BYTES) -> Admission:
     """Recognise an upload's flavor from its bytes and judge it; `manifest["flavor"]`, where given, must be that one.
 
-    `stream` is seekable and at its start. Raises ArtifactRefused's subclasses and SignatureMismatch.
+    `stream` is seekable and at its start; unpacked it may have `budget_bytes`. Raises ArtifactRefused's subclasses and SignatureMismatch.
     """
-    name = recognise(stream.read(HEAD_BYTES))
-    stream.seek(0)
+    name = recognise(stream)
     wanted = manifest.get("flavor") or name
     if open_flavor(wanted).name != name:
         raise UnknownFormat(f"The manifest says {wanted!r}, but the bytes are of flavor {name!r}.")
-    return open_flavor(name).admit(stream, manifest)
+    admitted = open_flavor(name).admit(stream, manifest, budget_bytes)
+    recorded = admitted.environment.get("recorded", {})
+    require_admissible(recorded, golden=admitted.golden is not None, accepted=bool(manifest.get("accept_skew")))
+    return admitted

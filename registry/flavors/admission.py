@@ -19,14 +19,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from registry import frames
 from registry.errors import Finding, ModelyardError, NotAModel, SignatureMismatch
-from registry.flavors import anatomy
+from registry.flavors import anatomy, skew
 from registry.flavors.contract import Admission
 from registry.flavors.declaring import Draft, draft_of
 from registry.flavors.failures import describe, refusal_of_call, refusal_of_load
 from registry.flavors.formats import SKLEARN
 from registry.flavors.golden import encode_golden, find_difference
 from registry.flavors.probing import probe_missing
-from registry.flavors.sklearn import METHODS, LoadedEstimator, Unpickled, unpickle
+from registry.flavors.sklearn import METHODS, LoadedEstimator, unpickle
+from registry.flavors.unpickling import Unpickled
 from registry.signature import Signature
 
 _TYPES = {"b": "bool", "U": "string"}
@@ -35,9 +36,9 @@ _NO_ROWS = "No rows to try the model on could be made up: publish it with an inp
 _NOT_DETERMINISTIC = "Two runs on the same rows differed: there are no golden predictions, and answers aren't cached."
 
 
-def admit(stream: BinaryIO, manifest: dict[str, Any]) -> Admission:
-    """Judge an upload. Raises NotAModel, UnsafeArtifact, SignatureMismatch."""
-    found = _unpickle(stream)
+def admit(stream: BinaryIO, manifest: dict[str, Any], budget_bytes: int) -> Admission:
+    """Judge an upload that may unpack to `budget_bytes`. Raises NotAModel, UnsafeArtifact, SignatureMismatch."""
+    found = _unpickle(stream, budget_bytes)
     try:
         admission = _examine(found, manifest)
         msgspec.msgpack.encode(admission.as_dict())  # a model's own names and classes may hold what can't travel
@@ -61,7 +62,7 @@ def _examine(found: Unpickled, manifest: dict[str, Any]) -> Admission:
         estimator=loaded.estimator_name,
         signature=replace(draft.signature, outputs=outputs).as_dict(),
         methods=tuple(outputs),
-        environment=_environment(draft.signature, found.recorded_version),
+        environment=_environment(draft.signature, found.recorded),
         golden=golden,
         golden_rows=draft.rows.rows if golden is not None and draft.rows is not None else 0,
         golden_from=draft.rows_from if golden is not None else None,
@@ -70,12 +71,12 @@ def _examine(found: Unpickled, manifest: dict[str, Any]) -> Admission:
     )
 
 
-def _unpickle(stream: BinaryIO) -> Unpickled:
+def _unpickle(stream: BinaryIO, budget_bytes: int) -> Unpickled:
     try:
-        return unpickle(stream)
+        return unpickle(stream, budget_bytes)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # the artifact's code may raise SystemExit or classes of its own
+    except BaseException as error:  # an operator's own class may raise SystemExit or classes of its own
         raise refusal_of_load(error) from error
 
 
@@ -181,7 +182,7 @@ def _classes(estimator: Any) -> list[Any] | None:
     return plain if fit else None
 
 
-def _environment(signature: Signature, recorded: str | None) -> dict[str, Any]:
+def _environment(signature: Signature, recorded: dict[str, str]) -> dict[str, Any]:
     versions: dict[str, Any] = {
         "python": platform.python_version(),
         "scikit-learn": sklearn.__version__,
@@ -190,6 +191,12 @@ def _environment(signature: Signature, recorded: str | None) -> dict[str, Any]:
     }
     if signature.container == "frame":
         versions["pandas"] = pd.__version__
-    if recorded is not None:
-        versions["recorded"] = {"scikit-learn": recorded}
+    differing = {name: version for name, version in recorded.items() if not _is_running(name, version)}
+    if differing:
+        versions["recorded"] = differing
     return versions
+
+
+def _is_running(name: str, version: str) -> bool:
+    running: str = skew.RUNNING.get(name, "")
+    return running == version or running.startswith(f"{version}.")

@@ -5,6 +5,7 @@ Used by locked workers alone. An implementation must need no file, import, threa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, Protocol
 
@@ -38,6 +39,10 @@ class Loaded(Protocol):
     def estimator_name(self) -> str:
         """Return the public path of the model's class."""
 
+    @property
+    def recorded(self) -> Mapping[str, str]:
+        """Return the versions of libraries that the artifact says it was made with."""
+
     def call(self, method: str, inputs: frames.Inputs, params: dict[str, Any]) -> frames.Outputs:
         """Return what `method` answers, one row for each row of `inputs`. Raises PredictionFailed, MethodNotAvailable."""
 
@@ -49,8 +54,8 @@ class Flavor(Protocol):
     def name(self) -> str:
         """Return the flavor's name, as it is kept on a version."""
 
-    def load(self, stream: BinaryIO) -> Loaded:
-        """Load an artifact that was admitted before. Raises ModelUnloadable."""
+    def load(self, stream: BinaryIO, budget_bytes: int) -> Loaded:
+        """Load an artifact that was admitted before; it may unpack to `budget_bytes`. Raises ModelUnloadable."""
 
-    def admit(self, stream: BinaryIO, manifest: dict[str, Any]) -> Admission:
-        """Judge an upload. Raises ArtifactRefused's subclasses and SignatureMismatch."""
+    def admit(self, stream: BinaryIO, manifest: dict[str, Any], budget_bytes: int) -> Admission:
+        """Judge an upload that may unpack to `budget_bytes`. Raises ArtifactRefused's subclasses and SignatureMismatch."""

@@ -5,17 +5,16 @@ Never reads a source file for a traceback: behind the lock that isn't possible, 
 
 from __future__ import annotations
 
-import pickle
-import re
 import traceback
 
 from registry.errors import ArtifactRefused, NotAModel, UnsafeArtifact
+from registry.flavors.refusals import Refused
+from registry.flavors.unpickling import Damaged
 
 _MAX_FRAMES = 12
 _MAX_TEXT = 2000
-_MODULE = re.compile(r"[A-Za-z_]\w{0,63}(?:\.\w{1,64}){0,7}", re.ASCII)
-_MISSING_NAME = re.compile(r"Can't get attribute '(\w{1,64})' on <module '([\w.]{1,128})'", re.ASCII)
-_NOT_YET = frozenset({"lightgbm", "xgboost", "catboost"})
+#: Rules that a file can break without being a danger to anybody.
+_NO_MODEL = frozenset({"not-an-object", "old-protocol", "other-scikit-learn", "unknown-protocol"})
 _REACHED_OUT = "tried to reach a file, the network or another process, which a model never needs"
 
 
@@ -45,6 +44,9 @@ def refusal_of_call(error: BaseException | None) -> UnsafeArtifact | None:
 def refusal_of_load(error: BaseException) -> ArtifactRefused:
     """Return why an artifact that raised `error` while it was loaded is refused."""
     log_detail = describe(error)
+    if isinstance(error, Refused):
+        kind = NotAModel if error.rule in _NO_MODEL else UnsafeArtifact
+        return kind(error.text, members={"found": [error.as_found()]}, log_detail=log_detail)
     if reached_out(error):
         return UnsafeArtifact(
             f"While it was loaded, the artifact {_REACHED_OUT}. Publish only the fitted estimator.", log_detail=log_detail
@@ -55,33 +57,12 @@ def refusal_of_load(error: BaseException) -> ArtifactRefused:
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, ImportError):
-        return _sentence_on_module(error.name or "")
-    if isinstance(error, AttributeError) and (found := _MISSING_NAME.search(str(error))):
-        return _sentence_on_name(found[1], found[2])
     if isinstance(error, MemoryError):
         return "The artifact needs more memory to load than one worker may have."
-    if isinstance(error, (EOFError, pickle.UnpicklingError, OSError)) or type(error).__module__ in ("zlib", "_lzma", "lzma"):
+    if isinstance(error, Damaged):
         return "The artifact is damaged or cut off: it can't be read to its end. Dump and upload it again."
     return (
         f"Loading the artifact raised {type(error).__name__}. It may be damaged, or made with other versions of its libraries; "
         "dump it again with versions near the server's."
     )
 
-
-def _sentence_on_module(module: str) -> str:
-    root = module.partition(".")[0]
-    if root in _NOT_YET:
-        return f"Models of {root} aren't accepted for now; publish a scikit-learn estimator."
-    if not _MODULE.fullmatch(module):
-        return "The artifact needs a Python module that isn't installed on the server."
-    advice = (
-        "Use scikit-learn's own classes" if root != "sklearn" else "It was made with another scikit-learn; dump it again with the server's"
-    )
-    return f"The artifact needs the Python module {module}, which the server doesn't have. {advice}."
-
-
-def _sentence_on_name(name: str, module: str) -> str:
-    if module.endswith(("__main__", "__mp_main__")):
-        return f"The artifact uses {name}, which was defined in a notebook or script; the server can't know it. Use scikit-learn's own classes."
-    return f"The artifact uses {module}.{name}, which doesn't exist in the server's version of that library."

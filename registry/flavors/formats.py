@@ -1,26 +1,33 @@
-"""Which flavor the first bytes of an artifact belong to, and what to say of the formats that aren't accepted.
+"""Which flavor an artifact belongs to, and what to say of the formats that aren't accepted.
 
-Looks at magic numbers only; whether the rest is sound is found out by loading it.
+Looks at magic numbers, and at the names in a zip archive; whether the rest is sound is found out by loading it. Runs in a
+locked worker, like everything that reads an artifact.
 """
 
 from __future__ import annotations
 
 import importlib.util
+from typing import BinaryIO
 
 from registry.errors import UnknownFormat
+from registry.flavors.onnx_file import looks_like_onnx
+from registry.flavors.zip_files import names_in
 
 HEAD_BYTES = 64
-SKLEARN = "sklearn"
+SKLEARN, SKOPS, ONNX = "sklearn", "skops", "onnx"
+#: The packages of extras that are there. Found out when the fork server starts: a locked worker can look up nothing.
+INSTALLED = frozenset(package for package in ("lz4", "onnxruntime", "skops") if importlib.util.find_spec(package) is not None)
 
 _ADVICE = "Publish what joblib.dump(estimator, path) writes."
 _LZ4 = b"\x04\x22\x4d\x18"
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x5d\x00\x00")
 _PICKLE_PROTOCOLS = (b"\x02", b"\x03", b"\x04", b"\x05")
 _HINTS: tuple[tuple[tuple[bytes, ...], str], ...] = (
     ((b"ZF",), "This file was written by joblib before 0.10; load it there and dump it again with a current joblib."),
     ((b"<!doctype", b"<html", b"<head"), "This is an HTML page, probably an error page that was saved in place of the model."),
     ((b"<?xml", b"<pmml"), "This is XML; PMML isn't accepted."),
-    ((b"PK\x03\x04", b"PK\x05\x06"), "This is a zip archive (skops, Keras, PyTorch and .npz files are); it isn't accepted."),
+    (_ZIP, "This is a zip archive (Keras, PyTorch and .npz files are), and none that skops wrote; it isn't accepted."),
     ((b"\x89PNG", b"\xff\xd8\xff", b"GIF8"), "This is an image."),
     ((b"%PDF",), "This is a PDF document."),
     ((b"\x93NUMPY",), "This is a NumPy array, not a model."),
@@ -29,20 +36,36 @@ _HINTS: tuple[tuple[tuple[bytes, ...], str], ...] = (
     ((b"tree\nversion", b"CBM1"), "This is a native model file of a boosting library; those aren't accepted for now."),
     ((b"{", b"["), "This is JSON or text."),
     ((b"version https://git-lfs",), "This is a Git LFS pointer; fetch the file itself with git lfs pull."),
-    ((b"\x08",), "This looks like ONNX, which isn't accepted yet."),
     ((b"(", b"c", b"]", b"}"), "This may be a pickle of protocol 0 or 1; protocols 2 to 5 are accepted."),
 )
 
 
-def recognise(head: bytes) -> str:
-    """Return the flavor of an artifact that starts with `head` (HEAD_BYTES are enough). Raises UnknownFormat with advice."""
+def recognise(stream: BinaryIO) -> str:
+    """Return the flavor of an artifact, and leave the seekable stream at its start. Raises UnknownFormat with advice."""
+    stream.seek(0)
+    head = stream.read(HEAD_BYTES)
+    stream.seek(0)
     if _is_pickle(head) or _is_zlib(head) or head.startswith(_COMPRESSED):
         return SKLEARN
     if head.startswith(_LZ4):
-        if importlib.util.find_spec("lz4") is None:
-            raise UnknownFormat("The file is compressed with lz4, which isn't installed here; dump it with compress='zlib'.")
+        require_extra("lz4", "lz4", "The file is compressed with lz4, and reading it", "dump it with compress='zlib', or ask")
         return SKLEARN
+    if head.startswith(_ZIP) and "schema.json" in names_in(stream):
+        require_extra("skops", "skops", "This is a skops file, and reading it", "ask")
+        return SKOPS
+    if looks_like_onnx(head):
+        require_extra("onnx", "onnxruntime", "This is an ONNX model, and running it", "ask")
+        return ONNX
     raise UnknownFormat(f"{_hint(head)} {_ADVICE}")
+
+
+def require_extra(extra: str, package: str, what: str, ask: str) -> None:
+    """Raise UnknownFormat, naming the extra, where its package isn't installed."""
+    if package not in INSTALLED:
+        raise UnknownFormat(
+            f"{what} needs the extra `{extra}` ({package}), which this server was installed without: "
+            f"{ask} its operator to install it: make serve EXTRAS={extra}."
+        )
 
 
 def _is_pickle(head: bytes) -> bool:

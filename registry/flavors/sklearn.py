@@ -1,52 +1,46 @@
 """The flavor of scikit-learn estimators in joblib files and pickles.
 
-Loads with joblib: only ever inside a locked worker. One thread only: estimators with `n_jobs=-1` run sequentially,
+Loads with our own unpickler, inside a locked worker alone. One thread only: estimators with `n_jobs=-1` run sequentially,
 because behind the lock no thread can be made.
 """
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import joblib
-from sklearn.exceptions import InconsistentVersionWarning
 
 from registry import frames
 from registry.errors import MethodNotAvailable, ModelUnloadable, ModelyardError, PredictionFailed
-from registry.flavors import anatomy
+from registry.flavors import anatomy, unpickling
 from registry.flavors.answers import outputs_of
 from registry.flavors.failures import describe
 from registry.flavors.feeding import Feed
+from registry.flavors.soundness import require_sound
+from registry.flavors.unpickling import Unpickled
 
 METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples", "transform")
 
 
-@dataclass(frozen=True, slots=True)
-class Unpickled:
-    """What an artifact held, and the scikit-learn version that it says it was made with, if it isn't this one."""
-
-    value: Any
-    recorded_version: str | None
-
-
-def unpickle(stream: BinaryIO) -> Unpickled:
-    """Load an artifact with joblib. Raises whatever joblib, pickle or the artifact raise."""
-    with warnings.catch_warnings(record=True) as caught, joblib.parallel_config(backend="sequential"):
-        warnings.simplefilter("always")
-        value = joblib.load(stream)
-    skew = [w.message for w in caught if isinstance(w.message, InconsistentVersionWarning)]
-    return Unpickled(value, str(skew[0].original_sklearn_version)[:40] if skew else None)
+def unpickle(stream: BinaryIO, budget_bytes: int) -> Unpickled:
+    """Load an artifact and check every object in it. Raises Refused, Damaged, and whatever a library's constructor raises."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = unpickling.load(stream, budget_bytes)
+        require_sound(found.created)
+    return found
 
 
 class LoadedEstimator:
     """A fitted estimator, called with typed inputs."""
 
-    def __init__(self, estimator: Any) -> None:
-        """Prepare to feed `estimator`."""
+    def __init__(self, estimator: Any, recorded: Mapping[str, str] | None = None) -> None:
+        """Prepare to feed `estimator`; `recorded` are the versions that its artifact was made with."""
         self.estimator = estimator
         self.estimator_name = anatomy.public_name(type(estimator))
+        self.recorded = dict(recorded or {})
         self._feed = Feed(estimator)
 
     def call(self, method: str, inputs: frames.Inputs, params: dict[str, Any]) -> frames.Outputs:
@@ -69,11 +63,12 @@ class LoadedEstimator:
             return getattr(self.estimator, method)(self._feed.argument(inputs), **params)
 
 
-def load(stream: BinaryIO) -> LoadedEstimator:
+def load(stream: BinaryIO, budget_bytes: int) -> LoadedEstimator:
     """Load an artifact that was admitted before. Raises ModelUnloadable."""
     try:
-        return LoadedEstimator(unpickle(stream).value)
+        found = unpickle(stream, budget_bytes)
+        return LoadedEstimator(found.value, found.recorded)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # the artifact's code may raise SystemExit or classes of its own
+    except BaseException as error:  # an operator's own class may raise SystemExit or classes of its own
         raise ModelUnloadable("The artifact raised while it was loaded.", log_detail=describe(error)) from error

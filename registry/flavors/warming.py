@@ -9,11 +9,13 @@ from __future__ import annotations
 import bz2
 import codecs
 import gzip
+import importlib
 import io
 import lzma
 import unicodedata
 import warnings
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import joblib
@@ -54,21 +56,32 @@ from sklearn.svm import SVC, LinearSVC, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import all_estimators
 
+from registry.flavors import onnx_models, skops_files
 from registry.flavors.admission import admit
 from registry.flavors.golden import replay
 from registry.flavors.sklearn import load
+from registry.flavors.unpickling import names
 
 #: Not used here by name: importing them is the point.
 PRELOADED = (bz2, gzip, lzma, zlib, unicodedata, scipy.linalg, scipy.optimize, scipy.sparse, scipy.spatial, scipy.special, scipy.stats)
+
+#: What each small model may unpack to.
+BUDGET_BYTES = 16 << 20
+#: Of what an operator's module said when it couldn't be imported.
+MOST_CHARACTERS = 200
 
 _CODECS = ("ascii", "latin-1", "utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252", "unicode_escape", "raw_unicode_escape", "idna")
 _COMPRESSIONS = (0, "zlib", "gzip", "bz2", "xz", "lzma")
 
 
-def warm_up() -> None:
-    """Import everything, then fit, dump, admit, load and replay one small model of each family."""
+def warm_up(extra_names: Sequence[str] = ()) -> list[str]:
+    """Import everything, allow the operator's extra names, then fit, dump, admit, load and replay one small model of each family.
+
+    Returns a sentence for each extra name that can't be used; all others are allowed from now on.
+    """
     warnings.simplefilter("ignore")
     threadpoolctl.threadpool_limits(limits=1)
+    problems = allow_extra_names(extra_names)
     for name in _CODECS:
         codecs.lookup(name)
     all_estimators()
@@ -76,10 +89,47 @@ def warm_up() -> None:
         stream = io.BytesIO()
         joblib.dump(model, stream, compress=_COMPRESSIONS[index % len(_COMPRESSIONS)])
         stream.seek(0)
-        admission = admit(stream, {})
+        admission = admit(stream, {}, BUDGET_BYTES)
         stream.seek(0)
         if admission.golden is not None:
-            replay(load(stream), admission.golden)
+            replay(load(stream, BUDGET_BYTES), admission.golden)
+    onnx_models.warm_up()
+    skops_files.warm_up()
+    return problems
+
+
+def allow_extra_names(extra_names: Sequence[str]) -> list[str]:
+    """Import each `package.module:Class` and let artifacts name it; return a sentence, which starts with the name, for each that can't be."""
+    problems = []
+    for name in extra_names:
+        try:
+            found = _class_of(name)
+        except Exception as error:  # noqa: BLE001 - an operator's module may raise anything while it is imported
+            problems.append(f"{name}: {_one_line(error)}")
+            continue
+        names.allow_extra(found.__module__, found.__qualname__, found)
+    return problems
+
+
+def _class_of(name: str) -> type:
+    """Return the class that `package.module:Class` names. Raises ValueError or TypeError with a sentence."""
+    path, _, qualname = name.partition(":")
+    try:
+        module = importlib.import_module(path)
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"the module {path} can't be imported here ({type(error).__name__}: {_one_line(error)})") from error
+    found = getattr(module, qualname, None)
+    if found is None:
+        raise ValueError(f"the module {path} has no {qualname}")
+    if not isinstance(found, type):
+        raise TypeError(f"{qualname} in {path} isn't a class")
+    if (found.__module__, found.__qualname__) != (path, qualname):
+        raise ValueError(f"artifacts name this class as {found.__module__}:{found.__qualname__}; write it like that")
+    return found
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:MOST_CHARACTERS]
 
 
 def _families() -> list[Any]:

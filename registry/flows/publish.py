@@ -101,8 +101,14 @@ def refusals_noted(name: str, refusal: Change) -> Iterator[None]:
     except ModelyardError as error:
         observability.PUBLISHES.labels(error.slug).inc()
         with refusal:
-            catalog.record_event("upload.refused", model=name, reason=error.detail[:2000], detail={"problem": error.slug, **error.members})
+            catalog.record_event("upload.refused", model=name, **_told(error))
         raise
+
+
+def _told(error: ModelyardError) -> dict[str, Any]:
+    """Return what the audit trail keeps of a refusal: an upload may name anything, and a key is kept nowhere."""
+    told: dict[str, Any] = observability.without_keys({"reason": error.detail, "detail": {"problem": error.slug, **error.members}})
+    return {**told, "reason": told["reason"][:2000]}
 
 
 def _published_before(name: str, repeated: dict[str, Any]) -> Version:
@@ -111,7 +117,12 @@ def _published_before(name: str, repeated: dict[str, Any]) -> Version:
 
 
 def _for_admission(manifest: Manifest) -> dict[str, Any]:
-    return {"input_example": manifest.input_example, "signature": manifest.signature, "flavor": manifest.flavor}
+    return {
+        "input_example": manifest.input_example,
+        "signature": manifest.signature,
+        "flavor": manifest.flavor,
+        "accept_skew": manifest.accept_skew,
+    }
 
 
 def _new_version(name: str, manifest: Manifest, admitted: dict[str, Any], sha256: str, size_bytes: int) -> NewVersion:

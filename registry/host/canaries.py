@@ -14,12 +14,44 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from registry.host.kernel import call_system
+from registry.host.kernel import PR_GET_DUMPABLE, call_system
 
 #: More than a self-test's worker may have, and little enough that any machine would promise it.
 TOO_MANY_BYTES = 256 << 20
 CLOSED_PORT = ("127.0.0.1", 9)
-PTRACE = {"x86_64": 101, "aarch64": 117}
+BAD_DESCRIPTOR = NO_FLAG_LEFT_OUT = (1 << 64) - 1
+
+#: Calls that Python has no name for, or only a careful one: number on x86_64, on aarch64, and arguments with which a
+#: kernel that lets the call through does nothing, or answers EINVAL, EFAULT, EBADF or the like.
+BY_NUMBER = {
+    "map_descriptor": (9, 222, (0, mmap.PAGESIZE, mmap.PROT_READ, mmap.MAP_PRIVATE, BAD_DESCRIPTOR)),
+    "write_elsewhere": (1, 64, (BAD_DESCRIPTOR, 0, 0)),
+    "send_descriptor": (46, 211, (BAD_DESCRIPTOR,)),
+    "receive_descriptor": (47, 212, (BAD_DESCRIPTOR,)),
+    "duplicate_descriptor": (32, 23, (BAD_DESCRIPTOR,)),
+    "take_descriptor": (438, 438, (BAD_DESCRIPTOR,)),  # pidfd_getfd
+    "make_pair": (53, 199, ()),
+    "make_memory_file": (319, 279, (0, NO_FLAG_LEFT_OUT)),
+    "share_memory": (29, 194, ()),  # shmget
+    "read_process": (310, 270, (0, 0, 0, 0, 0, 1)),  # process_vm_readv
+    "write_process": (311, 271, (0, 0, 0, 0, 0, 1)),
+    "trace": (101, 117, (0,)),  # to be traced
+    "open_process": (434, 434, (0,)),  # pidfd_open
+    "signal_process": (424, 424, (BAD_DESCRIPTOR,)),  # pidfd_send_signal
+    "clone": (56, 220, (0x800,)),  # CLONE_SIGHAND, which can't be alone
+    "unshare": (272, 97, (NO_FLAG_LEFT_OUT,)),
+    "set_namespace": (308, 268, (BAD_DESCRIPTOR,)),
+    "mount": (165, 40, (1, 1, 1)),
+    "execute_descriptor": (322, 281, (BAD_DESCRIPTOR,)),  # execveat
+    "control_process": (157, 167, (PR_GET_DUMPABLE,)),  # prctl
+    "set_personality": (135, 92, (0xFFFF_FFFF,)),
+    "add_filter": (317, 277, (99,)),
+    "use_keyring": (250, 219, (0, NO_FLAG_LEFT_OUT - 1)),
+    "set_up_io_uring": (425, 425, (0, 0)),
+    "catch_page_faults": (323, 282, (NO_FLAG_LEFT_OUT,)),  # userfaultfd
+    "load_bpf": (321, 280, (0, 0, 1 << 20)),
+    "watch_performance": (298, 241, (0, 0, 0, 0, NO_FLAG_LEFT_OUT)),
+}
 
 #: How a wall answers. Anything else, such as "connection refused", means that the call got through.
 REFUSALS = frozenset({errno.EPERM, errno.EACCES, errno.EAGAIN, errno.ENOMEM, errno.EFBIG})
@@ -111,14 +143,21 @@ def allocate_too_much() -> None:
     mmap.mmap(-1, TOO_MANY_BYTES).close()
 
 
-def trace() -> None:
-    """Call ptrace(2), here to be traced."""
-    call_system(PTRACE[os.uname().machine], 0, 0, 0, 0)
-
-
 def execute() -> None:
     """Run a program. To be tried last: getting through ends the process."""
     os.execv("/bin/true", ["true"])  # noqa: S606 - to be refused
+
+
+def by_number(name: str) -> Canary:
+    """Return the canary that makes one of the calls of BY_NUMBER."""
+
+    def make_call() -> None:
+        x86_64, aarch64, arguments = BY_NUMBER[name]
+        number = {"x86_64": x86_64, "aarch64": aarch64}[os.uname().machine]
+        call_system(number, *(*arguments, 0, 0, 0, 0, 0, 0)[:6])
+
+    make_call.__name__ = name
+    return make_call
 
 
 Canary = Callable[[], None]
@@ -126,7 +165,7 @@ Canary = Callable[[], None]
 #: Refused by seccomp alone, and by all walls together.
 FORBIDDEN: tuple[Canary, ...] = (
     read_file, write_file, list_folder, stat_path, grow_file, bind_tcp, connect_tcp, send_udp, open_unix_socket,
-    fork_process, start_thread, signal_parent, set_user, map_executable, trace, execute,
+    fork_process, start_thread, signal_parent, set_user, map_executable, *map(by_number, BY_NUMBER), execute,
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +36,23 @@ ENVIRONMENT = {
 class ForkLink:
     """Owns the fork server process. Used from the event loop's thread alone."""
 
-    def __init__(self, root: Path, *, sandbox: bool, uid: int, on_exit: Callable[[int, int], None]) -> None:
-        """`on_exit(worker number, exit status)` hears of each worker that ended; a negative status is a signal."""
+    def __init__(
+        self, root: Path, *, sandbox: bool, uid: int, on_exit: Callable[[int, int], None], extra_names: Sequence[str] = ()
+    ) -> None:
+        """`on_exit(worker number, exit status)` hears of each worker that ended; a negative status is a signal.
+
+        `extra_names` are the operator's: classes that artifacts may name besides the known ones.
+        """
         self._root = root
         self._sandbox = sandbox
         self._uid = uid
+        self._extra_names = tuple(extra_names)
         self._on_exit = on_exit
         self._socket: socket.socket | None = None
         self._forking: dict[int, asyncio.Future[tuple[int, int]]] = {}
         self.process: subprocess.Popen[bytes] | None = None
         self.walls: dict[str, Any] | None = None
+        self.extra_names: dict[str, list[str]] = {"allowed": [], "problems": []}
         self.ready = asyncio.Event()
 
     @property
@@ -57,6 +64,7 @@ class ForkLink:
         """Exec a new fork server; `ready` is set once it has warmed up."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [sys.executable, "-m", "registry.host.forkserver", str(theirs.fileno()), "on" if self._sandbox else "off", str(self._uid)]
+        command += self._extra_names
         self.process = start_child(command, environment=ENVIRONMENT, folder=self._root, keep=[theirs.fileno()])
         theirs.close()
         ours.setblocking(False)
@@ -115,6 +123,7 @@ class ForkLink:
         message, descriptors = received
         if "ready" in message:
             self.walls = message["walls"]
+            self.extra_names = message["extra_names"]
             self.ready.set()
         elif "forked" in message:
             forked = self._forking.get(message["forked"])

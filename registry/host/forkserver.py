@@ -12,6 +12,7 @@ import selectors
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from registry import flavors
@@ -96,15 +97,17 @@ class ForkServer:
                 send_message(self._host, {"exited": number, "status": os.waitstatus_to_exitcode(status)})
 
 
-def main(descriptor: int, *, sandbox: bool, uid: int) -> None:
+def main(descriptor: int, *, sandbox: bool, uid: int, extra_names: Sequence[str] = ()) -> None:
     """Warm up, test the walls, say so to the host process and serve it."""
     host = socket.socket(fileno=descriptor)
     host.set_inheritable(False)
-    flavors.warm_up()
+    problems = flavors.warm_up(extra_names)
+    allowed = [name for name in extra_names if not any(problem.startswith(f"{name}: ") for problem in problems)]
     report = lock.self_test(uid=uid) if sandbox else None
     gc.collect()
     gc.freeze()
-    send_message(host, {"ready": True, "walls": report.as_dict() if report else None})
+    extra = {"allowed": allowed, "problems": problems}
+    send_message(host, {"ready": True, "walls": report.as_dict() if report else None, "extra_names": extra})
     try:
         ForkServer(host).run()
     except (BrokenPipeError, ConnectionResetError):
@@ -112,4 +115,4 @@ def main(descriptor: int, *, sandbox: bool, uid: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sandbox=sys.argv[2] == "on", uid=int(sys.argv[3]))
+    main(int(sys.argv[1]), sandbox=sys.argv[2] == "on", uid=int(sys.argv[3]), extra_names=sys.argv[4:])

@@ -29,13 +29,20 @@ _LANDLOCK_NETWORK, _LANDLOCK_SIGNALS = 4, 6
 
 @dataclass(frozen=True, slots=True)
 class WallReport:
-    """Which walls stand: seccomp, Landlock's ABI, the uid that workers drop to (None unless root), limits; and what got through."""
+    """Which walls stand: seccomp, Landlock's ABI, the uid that workers drop to (None unless root), limits; and what got through.
+
+    `filter_tested` says that this start's self-test put this machine's seccomp filter up and tried it; `filter_run_at_release`
+    that the filter for such machines had run before it was published, which for the other machine's it had not.
+    """
 
     seccomp: bool
     landlock: int | None
     uid: int | None
     rlimits: bool
     failures: tuple[str, ...] = ()
+    architecture: str = ""
+    filter_tested: bool = False
+    filter_run_at_release: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as it travels to the host process."""
@@ -89,13 +96,16 @@ def self_test(*, uid: int, timeout_seconds: float = 20.0) -> WallReport:
         "uid": _try(lambda: walls.drop_privileges(uid), (canaries.become_root, canaries.signal_parent) if is_root else (), timeout_seconds),
         "together": _try(lambda: lock_worker(limits), (canaries.allocate_too_much, *canaries.FORBIDDEN), timeout_seconds, answers=True),
     }
-    whole = not tried["together"]
+    whole, machine = not tried["together"], os.uname().machine
     return WallReport(
         seccomp=whole and not tried["seccomp"],
         landlock=version if whole and not tried["landlock"] else None,
         uid=uid if is_root and whole and not tried["uid"] else None,
         rlimits=whole and not tried["rlimits"],
         failures=tuple(f"{wall}: {name}" for wall, names in tried.items() for name in names),
+        architecture=machine,
+        filter_tested=whole and not tried["seccomp"],
+        filter_run_at_release=machine in seccomp.RUN_AT_RELEASE,
     )
 
 
@@ -137,59 +147,60 @@ def _try(put_up: Callable[[], None], chosen: tuple[Canary, ...], timeout_seconds
     expected = [canary.__name__ for canary in chosen] + (["answer"] if answers else [])
     if not expected:
         return []
-    read_end, write_end = os.pipe()
+    ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid == 0:
-        _be_tried(put_up, chosen, write_end, answers=answers)
-    os.close(write_end)
+        _be_tried(put_up, chosen, theirs, answers=answers)
+    theirs.close()
     try:
-        lines = _read_until(read_end, time.monotonic() + timeout_seconds).splitlines()
+        lines = _read_until(ours, time.monotonic() + timeout_seconds).splitlines()
     finally:
-        os.close(read_end)
+        ours.close()
         _end(pid)
     errors = [line.removeprefix("!") for line in lines if line.startswith("!")]
     return errors or [name for name in expected if name not in lines]
 
 
-def _be_tried(put_up: Callable[[], None], chosen: tuple[Canary, ...], report: int, *, answers: bool) -> NoReturn:
-    """Be the child of `_try`: write the name of each refused canary to `report`."""
+def _be_tried(put_up: Callable[[], None], chosen: tuple[Canary, ...], report: socket.socket, *, answers: bool) -> NoReturn:
+    """Be the child of `_try`: send the name of each refused canary to `report`."""
     try:
-        pair = socket.socketpair()
+        pair, waiting = socket.socketpair(), select.epoll()
         _put_up_or_say(put_up, report)
-        if answers and _can_answer(*pair):
-            os.write(report, b"answer\n")
+        if answers and _can_answer(*pair, waiting):
+            report.sendall(b"answer\n")
         for canary in chosen:
             if canaries.is_refused(canary):
-                os.write(report, canary.__name__.encode() + b"\n")
+                report.sendall(canary.__name__.encode() + b"\n")
     finally:
         os._exit(0)
 
 
-def _put_up_or_say(put_up: Callable[[], None], report: int) -> None:
+def _put_up_or_say(put_up: Callable[[], None], report: socket.socket) -> None:
     try:
         put_up()
     except Exception as error:
-        os.write(report, f"!{type(error).__name__}: {error}\n".encode())
+        report.sendall(f"!{type(error).__name__}: {error}\n".encode())
         raise
 
 
-def _can_answer(ours: socket.socket, theirs: socket.socket) -> bool:
-    """Do what every worker does: allocate, draw random bytes, switch blocking, send, wait, receive."""
+def _can_answer(ours: socket.socket, theirs: socket.socket, waiting: select.epoll) -> bool:
+    """Do what every worker does: allocate, draw random bytes, stop blocking, send, wait, receive."""
     try:
-        theirs.settimeout(1.0)
+        theirs.setblocking(False)
+        waiting.register(theirs, select.EPOLLIN)
         ours.sendall(os.urandom(16) + bytes(1 << 16))
-        return len(theirs.recv(16)) == 16  # noqa: PLR2004 - what was sent
+        return bool(waiting.poll(1.0)) and len(theirs.recv(16)) == 16  # noqa: PLR2004 - what was sent
     except OSError:
         return False
 
 
-def _read_until(descriptor: int, deadline: float) -> str:
+def _read_until(report: socket.socket, deadline: float) -> str:
     """Return what comes until the other end is closed, or the deadline."""
     read = bytearray()
     while (left := deadline - time.monotonic()) > 0:
-        if not select.select([descriptor], [], [], left)[0]:
+        if not select.select([report], [], [], left)[0]:
             break
-        chunk = os.read(descriptor, 4096)
+        chunk = report.recv(4096)
         if not chunk:
             break
         read += chunk

@@ -90,7 +90,7 @@ class Pool:
         async with self._loads_at_once, self._budget.promise(_first_guess(path)):
             worker = await self._processes.start(path, self._lock_order(), listening=False)
             try:
-                answer = await worker.do({"job": "admit", "manifest": manifest}, self._config.load_timeout_seconds)
+                answer = await worker.do(self._admit_job(manifest), self._config.load_timeout_seconds)
                 self.counts["admissions"] += 1
                 return answer
             except EOFError:
@@ -187,7 +187,7 @@ class Pool:
             started = time.monotonic()
             worker = await self._processes.start(path, self._lock_order(), listening=True)
             try:
-                await worker.do(_load_job(slot.spec), self._config.load_timeout_seconds)
+                await worker.do(self._load_job(slot.spec), self._config.load_timeout_seconds)
             except EOFError:
                 worker.kill(CRASHED)  # it may only have closed its end, and run on
                 raise self._load_failure(slot, worker) from None
@@ -216,8 +216,25 @@ class Pool:
         return ModelUnloadable("Loading it ended its process.", log_detail=f"exit status {worker.exit_status}")
 
     def _lock_order(self) -> dict[str, Any]:
-        limit = self._config.worker_memory_bytes or self._budget.limit_bytes
-        return {"sandbox": self._config.sandbox == "on", "uid": self._config.worker_uid, "memory_bytes": int(limit)}
+        return {"sandbox": self._config.sandbox == "on", "uid": self._config.worker_uid, "memory_bytes": self._worker_bytes()}
+
+    def _worker_bytes(self) -> int:
+        return int(self._config.worker_memory_bytes or self._budget.limit_bytes)
+
+    def _admit_job(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        budget = min(int(self._config.max_artifact_bytes), self._worker_bytes())  # unpacked, it may be as large as any other
+        return {"job": "admit", "manifest": manifest, "budget_bytes": budget}
+
+    def _load_job(self, spec: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "job": "load",
+            "sha256": spec["sha256"],
+            "flavor": spec["flavor"],
+            "golden": spec["golden"],
+            "accept_skew": spec["accept_skew"],
+            "budget_bytes": self._worker_bytes(),
+            "joins": spec["batching"] and spec["deterministic"],
+        }
 
     def _artifact_path(self, sha256: str) -> Path:
         return self._artifacts / sha256[:2] / sha256[2:4] / sha256
@@ -256,16 +273,6 @@ class Pool:
         for slot in self._slots.values():
             slot.spec = {**slot.spec, "pinned": False}
         await asyncio.gather(*(self._drain(slot, "unloads") for slot in self._slots.values() if slot.worker))
-
-
-def _load_job(spec: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "job": "load",
-        "sha256": spec["sha256"],
-        "flavor": spec["flavor"],
-        "golden": spec["golden"],
-        "joins": spec["batching"] and spec["deterministic"],
-    }
 
 
 def _first_guess(path: Path) -> int:

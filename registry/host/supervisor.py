@@ -45,7 +45,13 @@ class Supervisor:
         self._config = config
         self._instance = instance
         self._stop = asyncio.Event()
-        self._forks = ForkLink(ROOT, sandbox=config.sandbox == "on", uid=config.worker_uid, on_exit=self._worker_exited)
+        self._forks = ForkLink(
+            ROOT,
+            sandbox=config.sandbox == "on",
+            uid=config.worker_uid,
+            on_exit=self._worker_exited,
+            extra_names=config.extra_names,
+        )
         self._pool = Pool(config, self._forks, instance.artifacts, instance.sockets)
         self._control = ControlServer(self._pool, instance.quarantine, self._report)
         self._valkeys: list[Child] = []
@@ -106,6 +112,14 @@ class Supervisor:
             log.warning("this kernel has no Landlock; workers are locked by seccomp, uid and limits")
         for failure in walls["failures"] if walls is not None else ():
             log.error("the self-test of the lock got through a wall: %s", failure)
+        if allowed := self._forks.extra_names["allowed"]:
+            log.warning(
+                "MODELYARD_EXTRA_NAMES: artifacts may run the code of these classes: %s. "
+                "Whoever may publish decides what data it gets; only the lock of the worker is left between it and this host.",
+                ", ".join(allowed),
+            )
+        for problem in self._forks.extra_names["problems"]:
+            log.error("MODELYARD_EXTRA_NAMES: %s", problem)
 
     async def _watch(self) -> None:
         while True:
@@ -176,9 +190,11 @@ class Supervisor:
 
     def _report(self) -> dict[str, Any]:
         children = [*self._valkeys, self._granian, self._forkserver]
-        return {
+        report: dict[str, dict[str, Any]] = {
             child.name: {"up": child.process is not None and child.process.poll() is None, "restarts": child.restarts} for child in children
         }
+        report[self._forkserver.name]["extra_names"] = self._forks.extra_names["allowed"]
+        return report
 
 
 def _connections(threads: int) -> int:

@@ -68,7 +68,7 @@ def receive_job(control: socket.socket) -> tuple[dict[str, Any], memoryview]:
 
 def admit(stream: BinaryIO, job: dict[str, Any]) -> dict[str, Any]:
     """Judge an uploaded artifact; see `flavors.admit`."""
-    return flavors.admit(stream, job["manifest"]).as_dict()
+    return flavors.admit(stream, job["manifest"], job["budget_bytes"]).as_dict()
 
 
 def load(stream: BinaryIO, job: dict[str, Any]) -> Loaded:
@@ -80,7 +80,8 @@ def load(stream: BinaryIO, job: dict[str, Any]) -> Loaded:
         raise ModelUnloadable("The artifact's bytes on disk aren't those that were uploaded.", log_detail=f"sha256 is {digest.hexdigest()}")
     stream.seek(0)
     try:
-        loaded = flavors.open_flavor(job["flavor"]).load(stream)
+        loaded = flavors.open_flavor(job["flavor"]).load(stream, job["budget_bytes"])
+        flavors.require_servable(loaded.recorded, golden=job["golden"] is not None, accepted=job["accept_skew"])
         if job["golden"] is not None:
             flavors.replay(loaded, job["golden"])
     except ModelUnloadable as error:

@@ -111,6 +111,13 @@ class Workers:
         self.tell({"ask": "forget", "version_id": version_id})
         self.warm(version_id)
 
+    def forget_failures(self, version_id: int) -> None:
+        """Let the next request try at once what failed before, after a change that stands already."""
+        try:
+            self.tell({"ask": "forget", "version_id": version_id})
+        except ModelyardError as error:
+            observability.log.warning("a host process could not be told of a change", version_id=version_id, reason=error.slug)
+
     def admit(self, quarantined: str, manifest: dict[str, Any]) -> dict[str, Any]:
         """Let a locked worker judge a quarantined artifact. Raises ArtifactRefused ones, SignatureMismatch, SandboxUnavailable."""
         answer = self.tell({"ask": "admit", "name": quarantined, "manifest": manifest}, 2 * self._load_timeout + ANSWER_GRACE_SECONDS)

@@ -23,8 +23,9 @@ from deploy import make_secrets
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-REQUIREMENTS = {"server": ROOT / "requirements/server.in", "dev": ROOT / "requirements/dev.in"}
-LOCKS = {"server": ROOT / "requirements.lock", "dev": ROOT / "requirements/dev.lock"}
+EXTRAS = ("skops", "onnx", "lz4")
+REQUIREMENTS = {kind: ROOT / f"requirements/{kind}.in" for kind in ("server", "dev", *EXTRAS)}
+LOCKS = {"server": ROOT / "requirements.lock", **{kind: ROOT / f"requirements/{kind}.lock" for kind in ("dev", *EXTRAS)}}
 LONG_RUNNING = {"modelyard", "database", "limits", "cache", "nginx"}
 
 
@@ -49,7 +50,7 @@ def direct(kind: str) -> list[str]:
 
 def locked(kind: str) -> dict[str, str]:
     """Return the pinned version of each package of a lock file."""
-    return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", LOCKS[kind].read_text(encoding="utf-8"), re.MULTILINE))
+    return dict(re.findall(r"^([a-z0-9-]+)(?:\[[a-z,]+\])?==(\S+)", LOCKS[kind].read_text(encoding="utf-8"), re.MULTILINE))
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +208,7 @@ def test_nginx_buffers_uploads_and_names_the_caller(compose: dict[str, Any]) -> 
     assert "./deploy/nginx.conf:/etc/nginx/nginx.conf:ro" in compose["services"]["nginx"]["volumes"]
 
 
-@pytest.mark.parametrize("kind", ["server", "dev"])
+@pytest.mark.parametrize("kind", REQUIREMENTS)
 def test_every_direct_dependency_is_locked_and_has_a_reason(kind: str) -> None:
     """The page of reasons lists what the requirements list, in the same words, and nothing else."""
     page = (ROOT / "docs/dependencies.md").read_text(encoding="utf-8")
@@ -218,19 +219,40 @@ def test_every_direct_dependency_is_locked_and_has_a_reason(kind: str) -> None:
     assert [name for name in direct(kind) if name.partition("[")[0] not in locked(kind)] == []
 
 
-@pytest.mark.parametrize("kind", ["server", "dev"])
+@pytest.mark.parametrize("kind", REQUIREMENTS)
 def test_every_locked_package_has_hashes(kind: str) -> None:
     """An install that can't check what it got does not start."""
     text = LOCKS[kind].read_text(encoding="utf-8")
-    entries = re.split(r"^(?=[a-z0-9-]+==)", text, flags=re.MULTILINE)[1:]
+    entries = re.split(r"^(?=[a-z0-9-]+(?:\[[a-z,]+\])?==)", text, flags=re.MULTILINE)[1:]
     assert len(entries) == len(locked(kind))
     assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
 
 
-def test_both_locks_agree() -> None:
+@pytest.mark.parametrize("kind", ["server", *EXTRAS])
+def test_every_lock_agrees_with_that_of_the_tests(kind: str) -> None:
     """What stands in both has one version, so that tests run with what is served."""
-    server, dev = locked("server"), locked("dev")
-    assert {name: (server[name], dev[name]) for name in server.keys() & dev.keys() if server[name] != dev[name]} == {}
+    served, dev = locked(kind), locked("dev")
+    assert {name: (served[name], dev[name]) for name in served.keys() & dev.keys() if served[name] != dev[name]} == {}
+
+
+def test_the_extras_of_the_project_are_those_that_are_locked() -> None:
+    """`pyproject.toml` offers what `make serve EXTRAS=` installs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["optional-dependencies"] == {extra: direct(extra) for extra in EXTRAS}
+
+
+def test_an_extra_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    """Before anything is installed."""
+    result = run("make", "--dry-run", "serve", "EXTRAS=skops oonx")
+    assert result.returncode != 0
+    assert "There is no extra 'oonx'; there are: skops onnx lz4" in result.stderr
+
+
+def test_extras_are_installed_from_their_locks_each_once() -> None:
+    """With spaces or commas between them."""
+    for extras in ("skops onnx", "skops,onnx"):
+        planned = run("make", "--dry-run", "--always-make", "serve", f"EXTRAS={extras}").stdout
+        assert [planned.count(f"--require-hashes -r requirements/{extra}.lock") for extra in EXTRAS] == [1, 1, 0]
 
 
 def test_no_file_names_a_package_registry_or_a_folder_of_one_machine() -> None:

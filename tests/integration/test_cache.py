@@ -31,6 +31,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
         web_processes="1",
         cache_ttl_seconds=str(TTL_SECONDS),
         cache_max_value_bytes=str(MOST_BYTES),
+        extra_names=misbehaving.EXTRA_NAMES,
     ) as started:
         artifact = sleeping(0.6)
         for name in ("sum", "sum", "other"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.misbehaving import model
+from tests.misbehaving import EXTRA_NAMES, model
 from tests.processes import eventually
 from tests.running import RunningService, running
 from tests.slow_models import differing, sleeping
@@ -21,7 +21,7 @@ KEY = re.compile(r"my_([0-9A-Za-z]{12})_[0-9A-Za-z]+")
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service with two published models."""
-    with running(tmp_path_factory.mktemp("commands") / "instance", web_processes="1") as started:
+    with running(tmp_path_factory.mktemp("commands") / "instance", web_processes="1", extra_names=EXTRA_NAMES) as started:
         started.publish("sum", model("raises"))
         started.publish("other", sleeping(0))
         yield started

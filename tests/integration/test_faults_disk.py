@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.misbehaving import model
+from tests.misbehaving import EXTRA_NAMES, model
 from tests.running import RunningService, running
 from tests.slow_models import sleeping_at_load
 
@@ -32,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def service(tmp_path_factory: pytest.TempPathFactory, folder: Path) -> Iterator[RunningService]:
     """One service for the tests of this module."""
     settings = {"web_processes": "2", "cache": "off", "min_free_bytes": "0", "artifacts_path": str(folder)}
-    with running(tmp_path_factory.mktemp("disk") / "instance", **settings) as started:
+    with running(tmp_path_factory.mktemp("disk") / "instance", **settings, extra_names=EXTRA_NAMES) as started:
         yield started
 
 

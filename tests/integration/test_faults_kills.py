@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.misbehaving import model
+from tests.misbehaving import EXTRA_NAMES, model
 from tests.processes import Hammering, Processes, eventually, is_running, kill
 from tests.running import RunningService, running
 
@@ -19,7 +19,8 @@ UNCACHED = {"Cache-Control": "no-store"}
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service with one published model for the tests of this module."""
-    with running(tmp_path_factory.mktemp("kills") / "instance", web_processes="2", prediction_timeout_seconds="5") as started:
+    settings = {"web_processes": "2", "prediction_timeout_seconds": "5"}
+    with running(tmp_path_factory.mktemp("kills") / "instance", **settings, extra_names=EXTRA_NAMES) as started:
         started.publish("sum", model("raises"))
         yield started
 
@@ -131,7 +132,7 @@ def test_a_granian_killed_while_its_web_processes_start_leaves_none(service: Run
 
 def test_a_killed_host_process_leaves_nothing_running_and_nothing_locked(tmp_path: Path) -> None:
     """All its processes end with it, and the next start on the same instance and port works."""
-    with running(tmp_path / "instance", web_processes="1") as service:
+    with running(tmp_path / "instance", web_processes="1", extra_names=EXTRA_NAMES) as service:
         service.publish("sum", model("raises"))
         processes = Processes(service)
         everyone = processes.all

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.misbehaving import EXTRA_NAMES
 from tests.processes import Processes, eventually, in_background, is_running, kill
 from tests.running import RunningService, running
 from tests.slow_models import sleeping, sleeping_at_load
@@ -28,7 +29,7 @@ def never_seen(seconds: float = 0) -> bytes:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service that is killed again and again."""
-    with running(tmp_path_factory.mktemp("publish") / "instance", web_processes="1") as started:
+    with running(tmp_path_factory.mktemp("publish") / "instance", web_processes="1", extra_names=EXTRA_NAMES) as started:
         started.publish("model", sleeping(0))
         yield started
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.misbehaving import EXTRA_NAMES
 from tests.processes import Hammering, Processes, eventually, is_running, kill
 from tests.running import RunningService, running
 from tests.slow_models import sleeping
@@ -24,7 +25,7 @@ USES = {
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service for the tests of this module."""
-    with running(tmp_path_factory.mktemp("redis") / "instance", web_processes=str(WEB_PROCESSES)) as started:
+    with running(tmp_path_factory.mktemp("redis") / "instance", web_processes=str(WEB_PROCESSES), extra_names=EXTRA_NAMES) as started:
         started.publish("sum", sleeping(0))
         yield started
 

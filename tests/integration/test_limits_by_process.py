@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.misbehaving import EXTRA_NAMES
 from tests.outside import Connection, connect_to_each
 from tests.processes import Processes, eventually, is_running, kill
 from tests.running import RunningService, running
@@ -24,7 +25,8 @@ AWAY, BACK = "shared limit counters are away; counting in this process", "shared
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service for the tests of this module."""
-    with running(tmp_path_factory.mktemp("limits") / "instance", web_processes=str(WEB_PROCESSES), failed_auth_limit="5/minute") as started:
+    settings = {"web_processes": str(WEB_PROCESSES), "failed_auth_limit": "5/minute"}
+    with running(tmp_path_factory.mktemp("limits") / "instance", **settings, extra_names=EXTRA_NAMES) as started:
         started.publish("sum", sleeping(0), {"alias": "production"})
         yield started
 

@@ -30,7 +30,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     """One service with small limits and little patience."""
     instance = tmp_path_factory.mktemp("uploads") / "instance"
     settings = {"max_artifact_bytes": str(MAX_BYTES), "max_manifest_bytes": "2048", "upload_stall_seconds": "1", "min_free_bytes": "0"}
-    with running(instance, web_processes="1", web_threads="64", **settings) as started:
+    with running(instance, web_processes="1", web_threads="64", extra_names=misbehaving.EXTRA_NAMES, **settings) as started:
         yield started
 
 

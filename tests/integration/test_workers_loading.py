@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.asking import loaded, pid_of
-from tests.misbehaving import TRIGGER, model
+from tests.misbehaving import EXTRA_NAMES, TRIGGER, model
 from tests.processes import Hammering, Processes, eventually, in_background
 from tests.running import RunningService, running
 from tests.slow_models import differing, sleeping, sleeping_at_load
@@ -23,7 +23,7 @@ BAD = {"data": [[TRIGGER, 2.0, 3.0, 4.0]]}
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service for the tests of this module."""
     settings = {"web_processes": "2", "cache": "off", "load_wait_seconds": "2.5", "max_waiting_per_version": "20"}
-    with running(tmp_path_factory.mktemp("loading") / "instance", **settings) as started:
+    with running(tmp_path_factory.mktemp("loading") / "instance", **settings, extra_names=EXTRA_NAMES) as started:
         yield started
 
 

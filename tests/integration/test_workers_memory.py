@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.misbehaving import TRIGGER
+from tests.misbehaving import EXTRA_NAMES, TRIGGER
 from tests.processes import Processes, eventually, in_background, kill
 from tests.running import RunningService, running
 from tests.slow_models import growing, holding
@@ -24,7 +24,7 @@ BAD = {"data": [[TRIGGER, 2.0, 3.0, 4.0]]}
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service whose budget holds two of the three models of 70 MiB."""
     settings = {"memory_budget_bytes": str(BUDGET), "worker_memory_bytes": "1GiB", "cache": "off", "web_processes": "1"}
-    with running(tmp_path_factory.mktemp("memory") / "instance", **settings) as started:
+    with running(tmp_path_factory.mktemp("memory") / "instance", **settings, extra_names=EXTRA_NAMES) as started:
         for name in ("a", "b", "c"):
             started.publish(name, holding(70, seconds=2, marker=ord(name)))
         started.publish("huge", holding(300))

@@ -11,7 +11,7 @@ import pytest
 
 from tests import misbehaving
 from tests.asking import loaded, pid_of
-from tests.misbehaving import TRIGGER, model
+from tests.misbehaving import EXTRA_NAMES, TRIGGER, model
 from tests.processes import Hammering, Processes, eventually
 from tests.running import RunningService, running
 
@@ -42,7 +42,7 @@ ANSWERED = {
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service with a version for each behaviour."""
     settings = {"prediction_timeout_seconds": "1.5", "worker_memory_bytes": "1GiB", "web_processes": "2"}
-    with running(tmp_path_factory.mktemp("misbehaving") / "instance", **settings) as started:
+    with running(tmp_path_factory.mktemp("misbehaving") / "instance", **settings, extra_names=EXTRA_NAMES) as started:
         for behaviour in ANSWERED:
             started.publish(behaviour.replace("_", "-"), model(behaviour))
         started.publish("neighbour", model("raises"))

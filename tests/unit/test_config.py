@@ -41,6 +41,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
         ("max_artifact_bytes", "512MiB", 512 * 2**20),
         ("max_artifact_bytes", "2 G", 2 * 2**30),
         ("max_artifact_bytes", "4096", 4096),
+        ("extra_names", "mypackage:Winsorizer, my_package.deep.er:_Own2,", ("mypackage:Winsorizer", "my_package.deep.er:_Own2")),
         ("cors_origins", "https://a.example, https://b.example,", ("https://a.example", "https://b.example")),
         ("key_pepper", "12345", "12345"),
         ("key_pepper", "true", "true"),
@@ -68,6 +69,7 @@ def test_a_setting_is_cast_by_the_type_of_its_field(name: str, text: str, value:
         ("max_artifact_bytes", "2TB", "a size such as"),
         ("max_artifact_bytes", "0", "at least 1"),
         ("sandbox", "no", "one of on, off"),
+        ("extra_names", ",".join(f"mypackage:Class{number}" for number in range(65)), "at most 64 names"),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_by_name(name: str, text: str, said: str) -> None:
@@ -76,6 +78,39 @@ def test_a_value_that_does_not_fit_is_refused_by_name(name: str, text: str, said
     assert problem.startswith(f"{variable_name(name)}: ")
     assert said in problem
     assert repr(text) in problem
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mypackage",
+        "mypackage.Winsorizer",
+        "mypackage:",
+        ":Winsorizer",
+        "mypackage:Outer.Inner",
+        "mypackage:a:b",
+        "mypackage..deep:Winsorizer",
+        ".mypackage:Winsorizer",
+        "mypackage.*:Winsorizer",
+        "my-package:Winsorizer",
+        "my package:Winsorizer",
+        "1package:Winsorizer",
+        "mypackage:Winsörizer",
+        "mypackage:Winsorizer()",
+        "mypackage\n:Winsorizer",
+        f"mypackage:{'W' * 200}",
+    ],
+)
+def test_an_extra_name_must_be_a_module_and_a_class(name: str) -> None:
+    """Exact and plain, whatever else stands beside it; the line names the bad one."""
+    (problem,) = problems_of({"MODELYARD_EXTRA_NAMES": f"mypackage:Good,{name}"})
+    assert problem.startswith(f"MODELYARD_EXTRA_NAMES: {name!r} must be a class as package.module:Class")
+
+
+def test_an_extra_name_that_is_given_twice_is_refused() -> None:
+    """One of them was probably meant to be another."""
+    (problem,) = problems_of({"MODELYARD_EXTRA_NAMES": "mypackage:Good,mypackage:Other,mypackage:Good"})
+    assert "'mypackage:Good' stands there twice" in problem
 
 
 def test_all_problems_are_told_at_once() -> None:

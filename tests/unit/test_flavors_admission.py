@@ -32,6 +32,12 @@ from tests.fixture_models import CASES, Case, case_of, dump, people, rows_of
 FLOATS = ["float64"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _extra_names() -> None:
+    """Vouch for the models that misbehave."""
+    misbehaving.allow_here()
+
+
 def admit(estimator: Any, **manifest: Any) -> flavors.Admission:
     """Admit an estimator, or the bytes of an artifact."""
     return flavors.admit(io.BytesIO(estimator if isinstance(estimator, bytes) else dump(estimator)), manifest)
@@ -269,14 +275,14 @@ def test_the_environment_says_what_the_file_was_made_with() -> None:
     """Only where that isn't what is installed."""
     admission = admit(case_of("iris").estimator)
     assert set(admission.environment) == {"python", "scikit-learn", "numpy", "joblib"}
-    older = pickle.dumps(case_of("iris").estimator).replace(admission.environment["scikit-learn"].encode(), b"0.9.9")
-    assert admit(older).environment["recorded"] == {"scikit-learn": "0.9.9"}
+    older = pickle.dumps(case_of("iris").estimator).replace(admission.environment["scikit-learn"].encode(), b"1.0.9")
+    assert admit(older).environment["recorded"] == {"scikit-learn": "1.0.9"}
 
 
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (Ridge, "class"),
+        (Ridge, "the name sklearn.linear_model._ridge.Ridge and no fitted estimator"),
         (Ridge(), "isn't fitted"),
         (make_pipeline(StandardScaler(), Ridge()), "isn't fitted"),
         ({"model": 1}, "dict"),
@@ -287,7 +293,6 @@ def test_the_environment_says_what_the_file_was_made_with() -> None:
         (PCA(), "isn't fitted"),
         (PCA().fit(np.eye(3)), "no predict"),
         (DBSCAN().fit(np.eye(3)), "no predict"),
-        (pd.DataFrame({"a": [1]}), "DataFrame"),
     ],
 )
 def test_what_is_no_fitted_model_is_refused_in_plain_words(value: Any, words: str) -> None:
@@ -309,14 +314,8 @@ def test_a_truncated_file_is_refused_as_damaged(compress: int | str, cut: float)
 @pytest.mark.parametrize(
     ("blob", "words"),
     [
-        (b"\x80\x04clightgbm.sklearn\nLGBMClassifier\n.", "lightgbm aren't accepted for now"),
-        (b"\x80\x04cxgboost\nXGBClassifier\n.", "xgboost aren't accepted for now"),
-        (b"\x80\x04cnowhere.at.all\nX\n.", "module nowhere"),
-        (b"\x80\x04csklearn.nowhere\nX\n.", "another scikit-learn"),
-        (b"\x80\x04csklearn.linear_model\nNoSuch\n.", "sklearn.linear_model.NoSuch"),
-        (b"\x80\x04c__main__\nMine\n.", "notebook"),
-        (misbehaving.loads_with("1 / 0"), "ZeroDivisionError"),
-        (misbehaving.loads_with("[][1]"), "IndexError"),
+        (misbehaving.at_load("divides_by_zero"), "ZeroDivisionError"),
+        (misbehaving.at_load("raises_key_error"), "KeyError"),
     ],
 )
 def test_an_artifact_that_does_not_load_is_refused_with_advice(blob: bytes, words: str) -> None:
@@ -324,24 +323,55 @@ def test_an_artifact_that_does_not_load_is_refused_with_advice(blob: bytes, word
     with pytest.raises(NotAModel) as refused:
         admit(blob)
     assert words in refused.value.detail
+    assert "secret of the model" not in refused.value.detail
     assert refused.value.log_detail
 
 
 @pytest.mark.parametrize(
-    "expression", ["open('/nowhere/at/all')", "__import__('sys').exit(3)", "(_ for _ in ()).throw(PermissionError(1, 'x'))"]
+    ("module", "name", "words"),
+    [
+        ("lightgbm.sklearn", "LGBMClassifier", "lightgbm aren't accepted for now"),
+        ("xgboost", "XGBClassifier", "xgboost aren't accepted for now"),
+        ("catboost.core", "CatBoostClassifier", "catboost aren't accepted for now"),
+        ("nowhere.at.all", "X", "MODELYARD_EXTRA_NAMES=nowhere.at.all:X"),
+        ("sklearn.nowhere", "X", "another scikit-learn"),
+        ("sklearn.linear_model", "NoSuch", "another scikit-learn"),
+        ("__main__", "Mine", "notebook or script"),
+        ("__mp_main__", "Mine", "notebook or script"),
+        ("pandas", "DataFrame", "no fitted model of scikit-learn needs"),
+        ("tests.winsorizer", "Winsorizer", "MODELYARD_EXTRA_NAMES=tests.winsorizer:Winsorizer"),
+    ],
 )
-def test_an_artifact_that_reaches_out_while_it_loads_is_unsafe(expression: str) -> None:
+def test_an_artifact_with_a_name_that_is_not_allowed_is_refused_with_advice(module: str, name: str, words: str) -> None:
+    """Unsafe by rule, whether the name could be imported or not; what was found is named, and what to do instead."""
+    with pytest.raises(UnsafeArtifact) as refused:
+        admit(b"\x80\x04c%b\n%b\n." % (module.encode(), name.encode()))
+    assert refused.value.members["found"] == [{"rule": "name-not-allowed", "name": f"{module}.{name}"}]
+    assert f"{module}.{name}" in refused.value.detail
+    assert words in refused.value.detail
+    assert refused.value.log_detail
+
+
+def test_a_data_frame_is_refused_for_its_name() -> None:
+    """It is no part of any fitted model that is accepted, so it isn't even made."""
+    with pytest.raises(UnsafeArtifact) as refused:
+        admit(pd.DataFrame({"a": [1]}))
+    assert refused.value.members["found"][0]["rule"] == "name-not-allowed"
+    assert "pandas" in refused.value.detail
+
+
+@pytest.mark.parametrize("what", ["opens_file", "raises_exit", "raises_permission_error"])
+def test_an_artifact_that_reaches_out_while_it_loads_is_unsafe(what: str) -> None:
     """What the system refused it, and an attempt to end the process."""
     with pytest.raises(UnsafeArtifact) as refused:
-        admit(misbehaving.loads_with(expression))
+        admit(misbehaving.at_load(what, path="/nowhere/at/all"))
     assert refused.value.log_detail
 
 
 def test_a_model_that_is_stopped_by_the_lock_while_it_predicts_is_unsafe() -> None:
     """Found out at admission, from the number of the system's error."""
-    blob = misbehaving.model("opens_file", always=True).replace(b"/etc/passwd", b"/nowhere/at")
     with pytest.raises(UnsafeArtifact, match="predicted"):
-        admit(blob)
+        admit(misbehaving.model("opens_file", always=True, path="/nowhere/at/all"))
 
 
 def test_memory_that_runs_out_at_load_is_said() -> None:

@@ -31,7 +31,7 @@ for blob, rows in work:
     stream.seek(0)
     golden.append(flavors.admit(stream, {"input_example": rows}).golden)
     stream.seek(0)
-    loaded = flavors.open_flavor("sklearn").load(stream)
+    loaded = flavors.open_flavor("sklearn").load(stream, 256 << 20)
     for one in golden:
         flavors.replay(loaded, one)
     listening = False

@@ -1,0 +1,134 @@
+"""Fuzzing from the command line: a fixed number of inputs, or as many as fit into a time; findings are kept as files.
+
+Prints the seed first, so that a run can be repeated, and the report as JSON last. Exits with 1 where something was found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from registry import flavors
+from tests.fuzzing.judge import Case, Finding, Report, judge
+from tests.fuzzing.mutations import Mutator
+from tests.fuzzing.programs import programs_of
+from tests.fuzzing.reducing import reduced
+from tests.fuzzing.seeds import good_files, models_of
+
+#: Of so many inputs one goes through all that an upload goes through.
+WHOLE_EVERY = 12
+PROGRAMS_AT_ONCE = 2000
+MOST_REDUCED = 12
+SELF_TEST = (b"nothing", b"crash", b"nothing", b"hang", b"raise", b"change", b"nothing")
+
+
+def main() -> int:
+    """Run as the arguments say; return the exit status."""
+    options = _options()
+    if os.environ.get("OMP_NUM_THREADS") != "1":
+        raise SystemExit("Set OMP_NUM_THREADS=1: a forked child would wait for its parent's threads.")
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="fuzz-"))
+    folder.mkdir(exist_ok=True)
+    seed = options.seed if options.seed is not None else secrets.randbelow(2**32)
+    print(f"FUZZ_SEED={seed}; findings go to {folder}", file=sys.stderr, flush=True)
+    flavors.warm_up()
+    report = Report()
+    marker = folder / "marker"
+    start = time.monotonic()
+    if options.self_test:
+        judge(_self_test(marker), report)
+    elif options.seconds:
+        _for_a_time(options.seconds, seed, marker, report)
+    else:
+        judge(_cases(_mutants(seed, options.mutations)), report)
+        judge(_cases(_programs(seed, options.programs, marker)), report)
+    kept = [
+        _kept(index, finding, folder, reduce=index < MOST_REDUCED and not options.self_test)
+        for index, finding in enumerate(report.findings)
+    ]
+    print(
+        json.dumps({**_figures(report), "seconds": round(time.monotonic() - start), "marker": marker.exists(), "findings": kept}, indent=1)
+    )
+    return int(bool(kept) or marker.exists())
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzzing", description=__doc__)
+    parser.add_argument("--mutations", type=int, default=0)
+    parser.add_argument("--programs", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=0)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--self-test", action="store_true", help="feed what must be found")
+    return parser.parse_args()
+
+
+def _for_a_time(seconds: float, seed: int, marker: Path, report: Report) -> None:
+    """Take mutations and programs in turn until the time is over."""
+    until = time.monotonic() + seconds
+    mutants = _cases(_mutants(seed, None))
+    for turn in itertools.count():
+        judge(itertools.islice(mutants, 2 * PROGRAMS_AT_ONCE), report, until=until)
+        if time.monotonic() >= until:
+            return
+        judge(_cases(_programs(seed + turn, PROGRAMS_AT_ONCE, marker)), report, until=until)
+        print(f"{report.count} inputs, {len(report.findings)} findings", file=sys.stderr, flush=True)
+
+
+def _mutants(seed: int, count: int | None) -> Iterator[tuple[str, bytes]]:
+    mutator = Mutator(good_files(), seed)
+    for _ in range(count) if count is not None else itertools.count():
+        yield mutator.mutant()
+
+
+def _programs(seed: int, count: int, marker: Path) -> Iterator[tuple[str, bytes]]:
+    if count:
+        yield from programs_of(models_of(), count, seed, str(marker))
+
+
+def _cases(inputs: Iterator[tuple[str, bytes]]) -> Iterator[Case]:
+    for index, (label, data) in enumerate(inputs):
+        yield Case(label, data, "quick" if index % WHOLE_EVERY else "whole")
+
+
+def _self_test(marker: Path) -> Iterator[Case]:
+    """Give what each oracle must notice, between inputs that are fine."""
+    for data in SELF_TEST:
+        yield Case("self-test", data, "crashing")
+    yield Case("self-test", f"cos\nsystem\n(S'touch {marker}'\ntR.".encode(), "pickle")
+
+
+def _figures(report: Report) -> dict[str, Any]:
+    outcomes = dict(report.outcomes.most_common())
+    return {
+        "count": report.count,
+        "slowest_seconds": round(report.slowest, 2),
+        "memory_mib": report.most_memory_bytes >> 20,
+        "outcomes": outcomes,
+    }
+
+
+def _kept(index: int, finding: Finding, folder: Path, *, reduce: bool) -> dict[str, str]:
+    """Write what was found to a file and return its description."""
+    case = finding.case
+    path = folder / f"{index:03}-{finding.kind}"
+    path.write_bytes(case.data)
+    described = {"kind": finding.kind, "what": finding.what, "input": case.label, "way": case.way, "file": str(path)}
+    if reduce:
+        small, how = reduced(finding, good_files())
+        path.with_suffix(".small").write_bytes(small)
+        described["reduced"] = how
+    return described
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,276 @@
+"""A grammar of opcode programs, as hypothesis strategies: from nonsense to models that are right but for one attribute.
+
+Most begin well and go wrong somewhere, since a program that fails at its first opcode tries nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import pickle
+import struct
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from registry.flavors.unpickling.names import TABLE
+from tests.fuzzing.mutations import FLOATS, NUMBERS, OPCODES
+
+MARK, REDUCE, BUILD, NEWOBJ, TUPLE, STOP = b"(", b"R", b"b", b"\x81", b"t", b"."
+DEEPEST = 3
+KNOWN = tuple(sorted(TABLE))
+HOSTILE = (
+    ("os", "system"), ("posix", "system"), ("builtins", "eval"), ("builtins", "exec"), ("builtins", "getattr"), ("builtins", "open"),
+    ("builtins", "__import__"), ("builtins", "type"), ("subprocess", "Popen"), ("importlib", "import_module"), ("pickle", "loads"), ("operator", "attrgetter"),
+    ("functools", "reduce"), ("types", "FunctionType"), ("copyreg", "_reconstructor"), ("ctypes", "CDLL"), ("socket", "create_connection"),
+    ("numpy", "load"), ("numpy", "fromfile"), ("numpy.f2py.crackfortran", "myeval"), ("numpy.testing._private.utils", "runstring"),
+    ("joblib.numpy_pickle", "load"), ("joblib", "load"), ("joblib.memory", "Memory"), ("sklearn", "os.system"), ("sklearn.base", "BaseEstimator"),
+    ("sklearn.datasets._base", "_fetch_remote"), ("sklearn.linear_model._logistic", "np.load"), ("scipy.stats._distn_infrastructure", "rv_continuous"),
+    ("numpy", "ndarray.tofile"), ("__main__", "x"), ("", ""), ("numpy.core.multiarray", "fromfile"), ("sklearn.utils._testing", "os"),
+)  # fmt: skip
+ARGUMENTS = ("touch {marker}", "open({marker!r}, 'w')", "{marker}")
+#: Calls that real files make, to be spoilt.
+_SHAPED = tuple(
+    pair for pair in KNOWN if pair[1] in ("dtype", "_reconstruct", "scalar", "_frombuffer", "newObj", "Tree", "_mareconstruct", "partial", "encode")
+)  # fmt: skip
+_ATTRIBUTES = (
+    "coef_", "intercept_", "classes_", "n_features_in_", "feature_names_in_", "estimators_", "tree_", "_fit_X", "_tree", "shape", "dtype", "order",
+    "subclass", "data", "indices", "indptr", "_shape", "nodes", "values", "node_count", "max_depth", "predict", "fit", "__class__", "__dict__", "steps",
+    "state", "bit_generator", "key", "pos", "input", "analyzer", "token_pattern", "vocabulary_", "func", "n_jobs", "verbose", "memory", "a b",
+)  # fmt: skip
+
+
+def programs_of(models: list[Any], count: int, seed_number: int, marker: str) -> list[tuple[str, bytes]]:
+    """Return `count` programs with what they are; `models` are fitted estimators to be spoilt, `marker` what hostile code would make."""
+    parts = [(type(model), _parts(model)) for model in models]
+    made: list[tuple[str, bytes]] = []
+
+    @seed(seed_number)
+    @settings(max_examples=count, database=None, phases=(Phase.generate,), deadline=None, suppress_health_check=list(HealthCheck))
+    @given(programs(tuple(parts), marker))
+    def collect(program: tuple[str, bytes]) -> None:
+        made.append(program)
+
+    collect()
+    return made[:count]
+
+
+@st.composite
+def programs(draw: Any, parts: tuple[Any, ...], marker: str) -> tuple[str, bytes]:
+    """Draw a program of one of five kinds, with its kind."""
+    start = b"\x80" + bytes([draw(st.sampled_from((2, 3, 4, 4, 5)))])
+    kind = draw(st.sampled_from(("spoilt", "spoilt", "spoilt", "spoilt", "planted", "value", "calls", "soup")))
+    if kind in ("spoilt", "planted"):
+        return kind, start + _model(draw, parts, marker, hostile=kind == "planted") + STOP
+    if kind == "value":
+        return kind, start + _value(draw, marker, 0) + STOP
+    if kind == "calls":
+        return kind, start + b"".join(_call(draw, marker, 1) + b"0" for _ in range(draw(st.integers(1, 4)))) + b"N."
+    return kind, start + b"".join(_scrap(draw, marker) for _ in range(draw(st.integers(1, 24)))) + STOP
+
+
+def _parts(model: Any) -> dict[str, bytes]:
+    """Return what pushes each attribute of a model, in a pickle without a memo; not those that lead back to themselves."""
+    parts = {}
+    for name, value in model.__getstate__().items():
+        with contextlib.suppress(ValueError):
+            parts[name] = _pushed(value)
+    return parts
+
+
+def _pushed(value: Any) -> bytes:
+    stream = io.BytesIO()
+    pickler = pickle.Pickler(stream, 2)
+    pickler.fast = True
+    pickler.dump(value)
+    return stream.getvalue()[2:-1]
+
+
+# -- pieces of programs ----------------------------------------------------------------------------------------------------
+
+
+def _model(draw: Any, parts: tuple[Any, ...], marker: str, *, hostile: bool) -> bytes:
+    """Push a model with one to three attributes exchanged, left out or added; or with hostile code in it."""
+    cls, state = draw(st.sampled_from(parts))
+    state = dict(state)
+    for _ in range(draw(st.integers(1, 3))):
+        name = draw(st.sampled_from((*state, draw(st.sampled_from(_ATTRIBUTES)))))
+        if hostile:
+            state[name] = _hostile(draw, marker)
+        elif draw(st.integers(0, 4)) == 0:
+            state.pop(name, None)
+        else:
+            state[name] = _attribute(draw, parts, marker)
+    items = b"".join(text(name) + code for name, code in state.items())
+    return named(cls.__module__, cls.__qualname__) + b")" + NEWOBJ + b"}" + MARK + items + b"u" + BUILD
+
+
+def _attribute(draw: Any, parts: tuple[Any, ...], marker: str) -> bytes:
+    match draw(st.integers(0, 3)):
+        case 0:
+            return _good_array(draw)
+        case 1:
+            _, other = draw(st.sampled_from(parts))
+            return draw(st.sampled_from(tuple(other.values())))  # type: ignore[no-any-return]
+        case _:
+            return _value(draw, marker, 1)
+
+
+def _value(draw: Any, marker: str, depth: int) -> bytes:
+    """Push one value; containers and calls only down to DEEPEST."""
+    return draw(st.sampled_from(_PLAIN if depth >= DEEPEST else _ALL))(draw, marker, depth)  # type: ignore[no-any-return]
+
+
+def _constant(draw: Any, marker: str, depth: int) -> bytes:
+    return draw(st.sampled_from((b"N", b"\x88", b"\x89", b"]", b"}", b")", b"\x8f")))  # type: ignore[no-any-return]
+
+
+def _number(draw: Any, marker: str, depth: int) -> bytes:
+    if draw(st.booleans()):
+        return whole(draw(st.sampled_from(NUMBERS)))
+    return struct.pack(">cd", b"G", draw(st.sampled_from(FLOATS)))
+
+
+def _text(draw: Any, marker: str, depth: int) -> bytes:
+    return text(draw(st.sampled_from(_ATTRIBUTES)))
+
+
+def _zeros(draw: Any, marker: str, depth: int) -> bytes:
+    return b"C" + bytes([length := draw(st.integers(0, 24))]) + bytes(length)
+
+
+def _tuple(draw: Any, marker: str, depth: int) -> bytes:
+    return _many(draw, marker, depth, MARK, TUPLE)
+
+
+def _list(draw: Any, marker: str, depth: int) -> bytes:
+    return _many(draw, marker, depth, b"](", draw(st.sampled_from((b"e", b"u"))))
+
+
+def _known(draw: Any, marker: str, depth: int) -> bytes:
+    return named(*draw(st.sampled_from(KNOWN)))
+
+
+def _many(draw: Any, marker: str, depth: int, start: bytes, stop: bytes) -> bytes:
+    return start + b"".join(_value(draw, marker, depth + 1) for _ in range(draw(st.integers(0, 4)))) + stop
+
+
+def _filled(draw: Any, marker: str, depth: int) -> bytes:
+    """Push a dict with plain keys, or another thing that is filled as if it were one."""
+    start = draw(st.sampled_from((b"}", b"}", b"}", b"]", b"\x8f", named("collections", "OrderedDict") + b")R")))
+    pairs = b"".join(text(draw(st.sampled_from(_ATTRIBUTES))) + _value(draw, marker, depth + 1) for _ in range(draw(st.integers(0, 4))))
+    return start + MARK + pairs + draw(st.sampled_from((b"u", b"u", b"u", b"e", b"\x90")))  # type: ignore[no-any-return]
+
+
+def _call(draw: Any, marker: str, depth: int) -> bytes:
+    """Push what a call gives, then perhaps BUILD it; with known names, wrong numbers of arguments, hostile names now and then."""
+    pair = draw(st.sampled_from(KNOWN if draw(st.booleans()) else _SHAPED))
+    if draw(st.integers(0, 9)) == 0:
+        return _hostile(draw, marker)
+    first = draw(
+        st.sampled_from(
+            (b"", named("numpy", "ndarray"), named("sklearn.neighbors._kd_tree", "KDTree"), _dtype("f8"), text("O8"), text("V8"))
+        )
+    )
+    arguments = first + b"".join(_value(draw, marker, depth + 1) for _ in range(draw(st.integers(0, 3))))
+    built = _value(draw, marker, depth + 1) + BUILD if draw(st.booleans()) else b""
+    return named(*pair) + MARK + arguments + TUPLE + REDUCE + built
+
+
+def _object(draw: Any, marker: str, depth: int) -> bytes:
+    """Push an object of a known class, made and built in right and wrong ways."""
+    pair = draw(st.sampled_from(KNOWN))
+    made = draw(st.sampled_from((b")" + NEWOBJ, b")" + NEWOBJ, b"N\x85" + NEWOBJ, b")R", b")}\x92")))
+    state = _filled(draw, marker, depth + 1) if draw(st.booleans()) else _value(draw, marker, depth + 1)
+    return named(*pair) + made + draw(st.sampled_from((b"", state + BUILD, state + BUILD, state + BUILD + state + BUILD)))  # type: ignore[no-any-return]
+
+
+def _hostile(draw: Any, marker: str) -> bytes:
+    """Push what code that reaches out would give, by one of several ways to call it."""
+    name = named(*draw(st.sampled_from(HOSTILE)))
+    argument = text(draw(st.sampled_from(ARGUMENTS)).format(marker=marker))
+    ways = (
+        name + argument + b"\x85R",
+        MARK + name + argument + b"o",
+        name + argument + b"\x85" + NEWOBJ,
+        name + argument + b"\x85}\x92",
+        name,
+    )
+    return draw(st.sampled_from(ways))  # type: ignore[no-any-return]
+
+
+def _good_array(draw: Any, marker: str = "", depth: int = 0) -> bytes:
+    """Push an array that is right, of odd values or an odd shape."""
+    kind = draw(st.sampled_from(("f8", "f8", "i8", "i4", "f4", "u1", "?", "U3", "O")))
+    shape = draw(st.sampled_from(((0,), (1,), (3,), (2,), (1, 3), (3, 1), (2, 3), (5, 5), (), (1, 1, 3), (7,))))
+    fill = draw(st.sampled_from(FLOATS if kind.startswith("f") else (*NUMBERS, 0, 0)))
+    with np.errstate(all="ignore"):
+        array = np.full(shape, np.array(fill, dtype=object)).astype("U3" if kind == "U3" else object)
+        return _pushed(array if kind in ("U3", "O") else _narrowed(fill, shape, kind))
+
+
+def _narrowed(fill: Any, shape: tuple[int, ...], kind: str) -> Any:
+    if kind.startswith("f"):
+        return np.full(shape, fill, dtype="f8").astype(kind)
+    return np.full(shape, fill & (2**63 - 1), dtype="i8").astype(kind)
+
+
+def _joblib_array(draw: Any, marker: str, depth: int) -> bytes:
+    """Push joblib's array, whose header may lie about what follows it."""
+    kind = draw(st.sampled_from(("f8", "i8", "u1", "O", "O8", "U3", "V8", ">f8")))
+    shape = draw(st.sampled_from(((0,), (2,), (2, 2), (2**31,), (2**62, 4), (-1,), (), (1,) * 40, (2.0,), "x")))
+    alignment = draw(st.sampled_from((b"N", b"K\x10", b"J\xff\xff\xff\xff")))
+    order = draw(st.sampled_from(("C", "F", "K", "")))
+    state = text("subclass") + named("numpy", draw(st.sampled_from(("ndarray", "ndarray", "memmap", "matrix", "float64"))))
+    state += text("shape") + _pushed(shape) + text("order") + text(order) + text("dtype") + _dtype(kind)
+    state += text("allow_mmap") + b"\x89" + text("numpy_array_alignment_bytes") + alignment
+    head = named("joblib.numpy_pickle", "NumpyArrayWrapper") + b")" + NEWOBJ + b"}" + MARK + state + b"u" + BUILD
+    if kind.startswith("O") and depth < DEEPEST:
+        inner = _value(draw, marker, depth + 1) if draw(st.booleans()) else _hostile(draw, marker)
+        return head + b"\x80\x04" + inner + STOP
+    return head + (b"\x01\xff" if alignment != b"N" else b"") + bytes(draw(st.sampled_from((0, 2, 16, 32))))
+
+
+def _dtype(kind: str) -> bytes:
+    order = "|" if kind[-1] in "O1" or kind == "O8" else kind[0] if kind[0] in "<>" else "<"
+    state = (3, order, None, None, None, -1, -1, 63 if kind.startswith("O") else 0)
+    return named("numpy", "dtype") + MARK + text(kind.lstrip("<>")) + b"\x89\x88" + TUPLE + REDUCE + _pushed(state) + BUILD
+
+
+_PLAIN = (_constant, _number, _number, _text, _text, _zeros)
+_ALL = (*_PLAIN, _tuple, _tuple, _list, _filled, _known, _good_array, _good_array, _joblib_array, _object, _call, _call)
+
+
+def _scrap(draw: Any, marker: str) -> bytes:
+    """Give something that may or may not fit what came before."""
+    match draw(st.integers(0, 6)):
+        case 0:
+            return bytes([draw(st.sampled_from(OPCODES))])
+        case 1:
+            return b"q" + bytes([draw(st.integers(0, 5))])
+        case 2:
+            return b"h" + bytes([draw(st.integers(0, 5))])
+        case 3:
+            return named(*draw(st.sampled_from(KNOWN)))
+        case 4:
+            return _hostile(draw, marker)
+        case _:
+            return _value(draw, marker, 2)
+
+
+def named(module: str, qualname: str) -> bytes:
+    """Push a name."""
+    return text(module) + text(qualname) + b"\x93"
+
+
+def text(value: str) -> bytes:
+    """Push a text."""
+    data = value.encode("utf-8", "surrogatepass")
+    return b"X" + struct.pack("<I", len(data)) + data
+
+
+def whole(number: int) -> bytes:
+    """Push a whole number."""
+    return b"\x8a\x09" + number.to_bytes(9, "little", signed=True)
