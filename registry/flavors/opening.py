@@ -5,6 +5,8 @@ Must never let a foreign exception's text out: it goes to the log alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -26,15 +28,21 @@ def refusal_of_open(error: BaseException) -> ArtifactRefused:
     return refusal_of_load(error)
 
 
-def judge(loaded: LoadedEstimator, draft: Draft, flavor: str, environment: dict[str, Any]) -> Admission:
-    """Return what is learned of a loaded model. Raises NotAModel, UnsafeArtifact, SignatureMismatch."""
+@contextmanager
+def own_words() -> Iterator[None]:
+    """Turn whatever a loaded model's attributes raise into NotAModel; our own errors pass."""
     try:
-        admission = _judged(loaded, draft, flavor, environment)
-        msgspec.msgpack.encode(admission.as_dict())
+        yield
     except ModelyardError:
         raise
     except Exception as error:
         raise NotAModel("The model's attributes aren't those of a fitted estimator.", log_detail=describe(error)) from error
+
+
+def judge(loaded: LoadedEstimator, draft: Draft, flavor: str, environment: dict[str, Any]) -> Admission:
+    """Return what is learned of a loaded model. Raises NotAModel, UnsafeArtifact, SignatureMismatch, and what can't travel raises."""
+    admission = _judged(loaded, draft, flavor, environment)
+    msgspec.msgpack.encode(admission.as_dict())
     return admission
 
 

@@ -29,7 +29,7 @@ from registry.flavors.declaring import draft_of
 from registry.flavors.failures import describe
 from registry.flavors.formats import INSTALLED, SKOPS
 from registry.flavors.golden import replay
-from registry.flavors.opening import judge, refusal_of_open
+from registry.flavors.opening import judge, own_words, refusal_of_open
 from registry.flavors.refusals import Refused, shown_name
 from registry.flavors.sklearn import LoadedEstimator
 from registry.flavors.soundness import require_sound
@@ -68,10 +68,11 @@ def admit(stream: BinaryIO, manifest: dict[str, Any], budget_bytes: int) -> Admi
         raise
     except BaseException as error:
         raise refusal_of_open(error) from error
-    require_model(found.value)
-    loaded = LoadedEstimator(found.value, found.recorded)
-    draft = draft_of(loaded.estimator, manifest)
-    return judge(loaded, draft, SKOPS, _environment(draft.signature.container, found.recorded))
+    with own_words():
+        require_model(found.value)
+        loaded = LoadedEstimator(found.value, found.recorded)
+        draft = draft_of(loaded.estimator, manifest)
+        return judge(loaded, draft, SKOPS, _environment(draft.signature.container, found.recorded))
 
 
 def load(stream: BinaryIO, budget_bytes: int) -> LoadedEstimator:
@@ -179,9 +180,10 @@ class _SchemaCheck:
             raise Refused(
                 "object-not-allowed", f"The file holds a {shown_name(loader)}, which no fitted model needs.", name=shown_name(loader)
             )
-        if (module, name) not in _PLAIN and loader != "JsonNode":
-            names.find(module, name, {})
-        self.trusted.add(dotted)
+        if loader != "JsonNode":  # for which skops asks nobody
+            if (module, name) not in _PLAIN:
+                names.find(module, name, {})
+            self.trusted.add(dotted)
         if loader not in _SHARED:
             node.pop("__id__", None)
         if "file" in node:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ import numpy as np
 import scipy.sparse
 from skops.io import _audit, _general, _numpy, _protocol, _scipy, _sklearn, _utils
 
-from registry.flavors.refusals import Refused
+from registry.flavors.npy_files import array_of, object_array, odd, sparse_arguments
 from registry.flavors.unpickling import advice, arrays, building, names
 from registry.flavors.unpickling.tokens import Argument, Call, New, Restore
 from registry.flavors.zip_files import open_archive, read_member
@@ -82,11 +81,6 @@ def _only_our_nodes() -> Iterator[None]:
         table.update(theirs)
 
 
-def odd(rule: str, what: str, **found: Any) -> Refused:
-    """Return the refusal of a file in which something is unlike anything that skops writes."""
-    return Refused(rule, f"The file holds {what}. Write the fitted estimator anew with skops.io.dump and publish that.", **found)
-
-
 def _named(node: Any) -> Any:
     return names.find(node.module_name, node.class_name, node.reading.recorded)
 
@@ -130,8 +124,6 @@ class LossNode(_Read, _sklearn.LossNode):  # type: ignore[misc]
         token, arguments = _named(self), self.args.construct()
         if self.attrs.construct() or type(arguments) is not tuple:
             raise odd("call-not-allowed", f"an odd {self.class_name[:60]}")
-        if type(token) is Argument:
-            return building.make_multinomial_loss(self.reading, (token, *arguments))
         if type(token) is not Call or not token.module.startswith(("sklearn._loss.", "sklearn.linear_model._sgd_fast")):
             raise odd("call-not-allowed", "a loss that isn't one", name=str(token)[:200])
         return token.make(self.reading, arguments)  # type: ignore[arg-type]
@@ -242,7 +234,7 @@ class NdArrayNode(_Read, _numpy.NdArrayNode):  # type: ignore[misc]
         if self.type == "json":
             if named != ("numpy", "ndarray"):
                 raise odd("broken-array", "an array of a class of its own")
-            return _object_array([item.construct() for item in self.items], self.shape.construct())
+            return object_array([item.construct() for item in self.items], self.shape.construct())
         array = array_of(self.buffer.getvalue())
         if named == ("numpy", "ndarray"):
             return array
@@ -283,7 +275,7 @@ class SparseMatrixNode(_Read, _scipy.SparseMatrixNode):  # type: ignore[misc]
             raise odd("broken-array", "a sparse matrix of an unknown form")
         shape = tuple(int(one) for one in parts.pop("shape").ravel()[:2])
         make = getattr(scipy.sparse, self.class_name)
-        matrix = make(_sparse_arguments(form, parts), shape=shape)
+        matrix = make(sparse_arguments(form, parts), shape=shape)
         self.reading.created.append(matrix)
         return matrix
 
@@ -292,17 +284,6 @@ class SparseMatrixNode(_Read, _scipy.SparseMatrixNode):  # type: ignore[misc]
         content = self.content.getvalue()
         archive = open_archive(io.BytesIO(content), len(content) * 200)
         return {name.removesuffix(".npy"): array_of(read_member(archive, name)) for name in archive.namelist()}
-
-
-def _sparse_arguments(form: str, parts: dict[str, Any]) -> Any:
-    try:
-        if form == "coo":
-            return parts["data"], (parts["row"], parts["col"])
-        if form == "dia":
-            return parts["data"], parts["offsets"]
-        return parts["data"], parts["indices"], parts["indptr"]
-    except KeyError:
-        raise odd("broken-array", "a sparse matrix that lacks a part") from None
 
 
 class RandomStateNode(_Read, _numpy.RandomStateNode):  # type: ignore[misc]
@@ -330,56 +311,6 @@ NODES: dict[str, Any] = {
         NdArrayNode, MaskedArrayNode, DTypeNode, SparseMatrixNode, RandomStateNode, RandomGeneratorNode,
     )
 }  # fmt: skip
-
-
-def array_of(content: bytes) -> Any:
-    """Return the array of an npy file: no objects, and exactly as many bytes as its shape says. Raises Refused."""
-    stream = io.BytesIO(content)
-    try:
-        version = np.lib.format.read_magic(stream)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read_header(stream)
-    except (ValueError, EOFError, TypeError, SyntaxError, RecursionError, MemoryError):
-        raise odd("broken-array", "an array that can't be read") from None
-    if dtype.hasobject:
-        raise odd("broken-array", "an array of pickled objects, which are never read from here")
-    if not _is_plain(dtype) or not all(type(one) is int and one >= 0 for one in shape):
-        raise odd("broken-array", "an array of elements that no model has")
-    count = math.prod(shape)
-    raw = content[stream.tell() :]
-    if count * dtype.itemsize != len(raw) or max(shape, default=0) > building.MOST_COLUMNS:
-        raise odd("broken-array", "an array that isn't as long as its shape says")
-    array = np.frombuffer(bytearray(raw), dtype, count) if count else np.empty(0, dtype)
-    return array.reshape(shape, order="F" if fortran else "C")
-
-
-def _is_plain(dtype: Any) -> bool:
-    if dtype.fields is not None:
-        return all(_is_plain(one) and one.fields is None for one, *_ in dtype.fields.values())
-    return dtype.subdtype is None and dtype.kind in "biufcUSmM" and dtype.itemsize > 0
-
-
-def _object_array(items: list[Any], shape: Any) -> Any:
-    if type(shape) is not tuple or not all(type(one) is int and 0 <= one <= building.MOST_COLUMNS for one in shape):
-        raise odd("broken-array", "an array of objects with an odd shape")
-    flat = items
-    for _ in shape[1:]:
-        if not all(type(one) is list for one in flat):
-            raise odd("broken-array", "an array of objects that doesn't fit its shape")
-        flat = [one for part in flat for one in part]
-    count = math.prod(shape)
-    if count != len(flat):
-        raise odd("broken-array", "an array of objects that doesn't fit its shape")
-    array = np.empty(count, dtype=object)
-    array[:] = flat if not any(isinstance(one, (list, tuple, np.ndarray)) for one in flat) else _one_by_one(flat)
-    return array.reshape(shape)
-
-
-def _one_by_one(values: list[Any]) -> Any:
-    array = np.empty(len(values), dtype=object)
-    for index, value in enumerate(values):
-        array[index] = value
-    return array
 
 
 def _key_of(kind: Any, key: str) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from click import Group
 
 from registry.cli import main
+from tests import publishing_tables
 from tests.readme_tables import README, with_tables
 from tests.running import running
 
@@ -20,6 +21,32 @@ def test_the_readme_tables_are_those_of_the_code(tmp_path: Path) -> None:
     """Settings, problem types and routes: `python -m tests.readme_tables` writes them."""
     text = README.read_text()
     assert with_tables(text, tmp_path) == text
+
+
+def test_the_page_about_publishing_lists_the_families_that_are_accepted() -> None:
+    """`python -m tests.publishing_tables` writes the table."""
+    text = publishing_tables.PAGE.read_text(encoding="utf-8")
+    assert publishing_tables.with_tables(text) == text
+
+
+def test_every_wall_of_the_threat_model_names_tests_that_exist() -> None:
+    """By file and function, and every file that it points to is there."""
+    text = (README.parent / "docs" / "threat-model.md").read_text(encoding="utf-8")
+    walls = [
+        line
+        for line in text.split("## The walls")[1].split("###")[0].splitlines()
+        if line.startswith("| ") and not line.startswith("| wall")
+    ]
+    assert len(walls) == 8
+    for row in walls:
+        named = re.findall(r"`(\w+/\w+\.py)::(\w+)`", row)
+        assert named, row
+        for file, function in named:
+            assert re.search(rf"^def {function}\(", (README.parent / "tests" / file).read_text(encoding="utf-8"), re.MULTILINE), (
+                f"{file}::{function}"
+            )
+    for file in re.findall(r"`((?:unit|integration|conformance)/\w+\.py)`", text):
+        assert (README.parent / "tests" / file).is_file(), file
 
 
 def test_the_readme_names_every_command() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -57,22 +58,29 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
         done.events = _events(service)
         yield done
     trap.close()
+    shutil.rmtree(trap.root, ignore_errors=True)
 
 
 def test_each_upload_is_refused(run: Run) -> None:
     """422, or 415 for what isn't a format that is taken; 201 only for what is harmless once it was tamed."""
     wanted = {file.name: {file.status, 201} if file.outcome == "tamed" else {file.status} for file in run.files}
-    wrong = {name: (answer.status_code, answer.text[:300]) for name, answer in run.answers.items() if answer.status_code not in wanted[name]}
+    wrong = {
+        name: (answer.status_code, answer.text[:300]) for name, answer in run.answers.items() if answer.status_code not in wanted[name]
+    }
     assert wrong == {}
     assert len(run.answers) >= 700
 
 
 def test_each_unsafe_artifact_is_told_which_rule_it_breaks(run: Run) -> None:
     """`found` names a rule, and no answer quotes what stands in the file but plain names."""
-    unsafe = {name: answer.json() for name, answer in run.answers.items() if answer.headers.get("content-type") == "application/problem+json"}
+    unsafe = {
+        name: answer.json() for name, answer in run.answers.items() if answer.headers.get("content-type") == "application/problem+json"
+    }
     unsafe = {name: problem for name, problem in unsafe.items() if problem["type"].endswith("unsafe-artifact")}
     assert len(unsafe) >= 400
-    assert {name: problem for name, problem in unsafe.items() if not all(found["rule"] for found in problem.get("found") or [{"rule": ""}])} == {}
+    assert {
+        name: problem for name, problem in unsafe.items() if not all(found["rule"] for found in problem.get("found") or [{"rule": ""}])
+    } == {}
 
 
 def test_none_leaves_a_trace(run: Run) -> None:
@@ -83,7 +91,11 @@ def test_none_leaves_a_trace(run: Run) -> None:
 def test_no_process_and_no_file_is_left(run: Run) -> None:
     """The host's processes are the same, the quarantine is empty, the artifacts are those of good versions."""
     assert run.after == run.before
-    assert list((run.service.instance / "artifacts" / ".quarantine").iterdir()) == []
+    artifacts = run.service.instance / "artifacts"
+    assert list((artifacts / ".quarantine").iterdir()) == []
+    taken = {answer.json()["artifact"]["sha256"] for answer in run.answers.values() if answer.status_code == 201}
+    stored = {path.name for path in artifacts.glob("??/??/*")}
+    assert len(stored - taken) == 1  # the good model
 
 
 def test_the_next_good_upload_is_taken_in_the_usual_time(run: Run) -> None:
@@ -95,8 +107,8 @@ def test_the_next_good_upload_is_taken_in_the_usual_time(run: Run) -> None:
 
 def test_each_refusal_is_one_event(run: Run) -> None:
     """Nothing is refused silently, nothing twice."""
-    refused = [file.name for file in run.files if run.answers[file.name].status_code == 422]
-    told = [event for event in run.events if event["kind"] == "version.refused"]
+    refused = [name for name, answer in run.answers.items() if answer.status_code in {415, 422}]
+    told = [event for event in run.events if event["kind"] == "upload.refused"]
     assert len(told) == len(refused)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import io
 import pickle
+import traceback
 from collections.abc import Callable
 
 from registry import flavors
@@ -29,7 +30,7 @@ def quick(file: bytes) -> str:
         return f"refused: {error.rule}"
     except Exception as error:  # noqa: BLE001 - admission turns these into refusals, by the function called here
         refusal_of_load(error)
-        return f"load raised {type(error).__name__}"
+        return f"load raised {_placed(error)}"
     try:
         admission.require_model(found.value)
         loaded = sklearn.LoadedEstimator(found.value)
@@ -37,7 +38,7 @@ def quick(file: bytes) -> str:
     except ModelyardError as error:
         return type(error).__name__
     except Exception as error:  # noqa: BLE001 - as above
-        return f"draft raised {type(error).__name__}"
+        return f"draft raised {_placed(error)}"
     if draft.rows is None:
         return "loaded, no rows"
     try:
@@ -45,6 +46,13 @@ def quick(file: bytes) -> str:
     except ModelyardError as error:
         return f"loaded, {type(error).__name__}"
     return "predicted"
+
+
+def _placed(error: BaseException) -> str:
+    """Return an exception's class, and where in our own code it came from: a check may be missing there."""
+    codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]  # reads no source file, unlike extract_tb
+    ours = [code.co_name for code in codes if "/registry/" in code.co_filename]
+    return f"{type(error).__name__} in {ours[-1]}"
 
 
 def whole(file: bytes) -> str:

@@ -10,7 +10,7 @@ import random
 import struct
 from collections.abc import Callable
 
-from tests.fuzzing.pieces import pieces_of, spans_of, unpacked
+from tests.fuzzing.pieces import attributes_in, pieces_of, spans_of, unpacked
 from tests.fuzzing.seeds import LOOSE
 
 NUMBERS = (
@@ -58,6 +58,7 @@ class Mutator:
         self.every = every
         self.loose = [name for name in self.names if name.endswith(LOOSE)]
         self.spans = {name: spans_of(self.pieces[name]) for name in self.loose}
+        self.attributes = {name: attributes_in(self.pieces[name]) for name in self.loose}
         self.texts = [piece for piece in every if _is_text(piece)]
 
     def mutant(self) -> tuple[str, bytes]:
@@ -89,14 +90,10 @@ class Mutator:
         pieces[start:stop] = self.pieces[donor][from_:to]
 
     def _span(self, name: str) -> tuple[int, int]:
-        """Choose a value, one of more than a piece in most cases, and none that makes up most of the file."""
-        spans = self.spans[name]
+        """Choose a value: in most cases an attribute, else anything, but nothing that makes up most of the file."""
+        spans = self.attributes[name] if self.random.random() < 0.85 else self.spans[name]
         most = len(self.pieces[name]) * 2 // 3
-        for _ in range(8):
-            start, stop = self.random.choice(spans)
-            if 4 < stop - start < most:
-                break
-        return start, stop
+        return self.random.choice([(start, stop) for start, stop in spans if stop - start < most])
 
     # -- of values --------------------------------------------------------------------------------------------------------
 

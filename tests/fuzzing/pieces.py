@@ -72,6 +72,7 @@ def _starts(stream: bytes) -> list[int]:
 #: How many values each opcode takes from the stack before it pushes one; all others take none.
 _TAKEN = {0x93: 2, 0x85: 1, 0x86: 2, 0x87: 3, ord("R"): 2, 0x81: 2, ord("b"): 2, ord("a"): 2, ord("s"): 3}
 _TO_MARK, _TO_MARK_AND_ONE = b"t\x91", b"eu\x90"
+_TEXTS, _NAMES = b"X\x8c", b"c\x93X\x8c"
 _MARK, _NO_VALUE = ord("("), b"\x80\x95."
 
 
@@ -96,3 +97,18 @@ def spans_of(pieces: list[bytes]) -> list[tuple[int, int]]:
         stack[first:] = [start]
         spans.append((start, at + 1))
     return spans
+
+
+def attributes_in(pieces: list[bytes]) -> list[tuple[int, int]]:
+    """Return the spans of the values that stand behind a name, but for what describes an array."""
+    spans = spans_of(pieces)
+    arrays = [
+        span for span in spans if b"NumpyArrayWrapper" in b"".join(pieces[span[0] : span[0] + 3]) and pieces[span[1] - 1][0] == ord("b")
+    ]
+    whole = dict(spans)  # of those that begin at the same place the last is the longest
+    inside = {at for start, stop in arrays for at in range(start + 1, stop)}
+    return [
+        span
+        for span in whole.items()
+        if span[0] not in inside and pieces[span[0] - 1][0] in _TEXTS and pieces[span[1] - 1][0] not in _NAMES
+    ]

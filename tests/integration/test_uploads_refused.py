@@ -52,7 +52,7 @@ def artifact() -> bytes:
 def _zip() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("schema.json", "{}")
+        archive.writestr("weights.json", "{}")
     return buffer.getvalue()
 
 
@@ -72,8 +72,18 @@ FILES: dict[str, tuple[Callable[[], bytes], int, str, str]] = {
     "not-fitted": (lambda: dumped(LinearRegression()), 422, "not-a-model", "isn't fitted"),
     "no-predict": (lambda: dumped(StandardScaler().fit(np.eye(3))), 422, "not-a-model", "predict"),
     "truncated": (lambda: fixture_models.dump(fixture_models.iris().estimator)[:-40], 422, "not-a-model", "damaged or cut off"),
-    "truncated-compressed": (lambda: fixture_models.dump(fixture_models.iris().estimator, 3)[:-40], 422, "not-a-model", "damaged or cut off"),
-    "missing-module": (lambda: b"\x80\x04cno_such_module\nModel\n)\x81.", 422, "unsafe-artifact", "MODELYARD_EXTRA_NAMES=no_such_module:Model"),
+    "truncated-compressed": (
+        lambda: fixture_models.dump(fixture_models.iris().estimator, 3)[:-40],
+        422,
+        "not-a-model",
+        "damaged or cut off",
+    ),
+    "missing-module": (
+        lambda: b"\x80\x04cno_such_module\nModel\n)\x81.",
+        422,
+        "unsafe-artifact",
+        "MODELYARD_EXTRA_NAMES=no_such_module:Model",
+    ),
 }
 
 

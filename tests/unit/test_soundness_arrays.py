@@ -180,6 +180,14 @@ def test_a_support_vector_machine_with_sizes_that_do_not_fit_is_refused(cls: Any
     assert rule_of(model) == "broken-support-vectors"
 
 
+def test_a_sparse_machine_that_promises_probabilities_without_scales_is_refused() -> None:
+    """Native code would copy them from nowhere."""
+    model = SVC().fit(scipy.sparse.csr_matrix(X), Y)
+    require_sound(objects_of(model))
+    model._effective_probability = True
+    assert rule_of(model) == "broken-support-vectors"
+
+
 def test_a_kernel_that_is_a_function_is_refused_with_advice() -> None:
     """It would be called for each prediction."""
     with pytest.raises(Refused, match="precomputed") as caught:

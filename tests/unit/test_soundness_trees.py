@@ -251,7 +251,7 @@ GAPS = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
         (HistGradientBoostingClassifier(max_iter=4, categorical_features=[0]), np.round(np.abs(GAPS)), Y),
         (IsolationForest(n_estimators=5, max_features=3, max_samples=20), X, Y),
     ],
-    ids=str,
+    ids=lambda value: "" if isinstance(value, np.ndarray) else str(value),
 )
 def test_what_fitting_builds_passes_and_answers_as_before(model: Any, rows: Any, targets: Any) -> None:
     """Best-first, pruned, constrained, with gaps, several outputs, and with random state that prediction doesn't need."""

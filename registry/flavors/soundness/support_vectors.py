@@ -87,9 +87,11 @@ def _check_weights(machine: Any, stored: dict[str, Any], classes: int, vectors: 
     intercept = numbers(stored.get("_intercept_"), 1)
     if intercept is None or len(intercept) != pairs:
         raise _broken(machine, "has another number of intercepts than of pairs of classes")
+    # The sparse form copies the scales wherever it is told that there are some.
+    allowed = {pairs} if stored["_sparse"] and stored.get("_effective_probability", False) is not False else {0, pairs}
     for name in ("_probA", "_probB"):
         scale = numbers(stored.get(name), 1)
-        if scale is None or len(scale) not in {0, pairs}:
+        if scale is None or len(scale) not in allowed:
             raise _broken(machine, "has another number of probability scales than of pairs of classes")
 
 

@@ -54,8 +54,13 @@ def _advice(module: str, qualname: str, name: str) -> str:
         return "a cache on disk. Call set_params(memory=None) on the pipeline and dump it again."
     if module.startswith("scipy.stats"):
         return "a distribution that a random search drew from. Publish the model that the search found, search.best_estimator_, by itself."
+    if (module, qualname) in (("builtins", "getattr"), ("__builtin__", "getattr")):
+        return (
+            "which is how a method such as str.split is written when it is a parameter. Leave tokenizer, preprocessor and analyzer of a text vectorizer at "
+            "their defaults (token_pattern can do much of it), and give functions by name or as a NumPy ufunc."
+        )
     for roots, sentence in _BY_ROOT:
-        if root in roots:
+        if root in roots or ("cloudpickle" in roots and ".cloudpickle" in module):
             return sentence.format(root=root, parameter=shown_name(qualname)[:40])
     return (
         "and only scikit-learn's own classes are accepted. Build the model of those, or ask the operator of this server to install the package and "

@@ -25,6 +25,7 @@ class Name(Expression):
     """A global, by module and qualified name."""
 
     def __init__(self, module: str, name: str) -> None:
+        """Keep the parts."""
         self.module, self.name = module, name
 
 
@@ -32,6 +33,7 @@ class Call(Expression):
     """`function(*arguments)` by REDUCE."""
 
     def __init__(self, function: Any, *arguments: Any) -> None:
+        """Keep the parts."""
         self.function, self.arguments = function, arguments
 
 
@@ -39,6 +41,7 @@ class New(Expression):
     """`cls.__new__(cls, *arguments)` by NEWOBJ."""
 
     def __init__(self, cls: Any, *arguments: Any) -> None:
+        """Keep the parts."""
         self.cls, self.arguments = cls, arguments
 
 
@@ -46,6 +49,7 @@ class Built(Expression):
     """`target` after BUILD with `state`."""
 
     def __init__(self, target: Any, state: Any) -> None:
+        """Keep the parts."""
         self.target, self.state = target, state
 
 
@@ -53,6 +57,7 @@ class Raw(Expression):
     """Opcodes as they stand; they must push one value."""
 
     def __init__(self, code: bytes) -> None:
+        """Keep the parts."""
         self.code = code
 
 
@@ -60,6 +65,7 @@ class InnerArray(Expression):
     """An object array of `items`, as joblib writes it: a wrapper, then a pickle stream of its own."""
 
     def __init__(self, *items: Any, protocol: int = 5, stream: bytes | None = None, shape: Any = None) -> None:
+        """Keep the parts."""
         self.items, self.protocol, self.stream = items, protocol, stream
         self.shape = (len(items),) if shape is None else shape
 
@@ -93,7 +99,7 @@ class Program:
         return bytes(self.code + STOP)
 
 
-def code_of(value: Any, proto: int = 4) -> bytes:  # noqa: PLR0911 - one line for each type
+def code_of(value: Any, proto: int = 4) -> bytes:
     """Return opcodes that push `value`."""
     if isinstance(value, Expression):
         return _expression(value, proto)
@@ -154,7 +160,7 @@ def _text(value: str) -> bytes:
     return b"\x8c" + bytes([len(data)]) + data if len(data) < 256 else b"X" + struct.pack("<I", len(data)) + data
 
 
-def _expression(value: Expression, proto: int) -> bytes:  # noqa: PLR0911 - one line for each kind
+def _expression(value: Expression, proto: int) -> bytes:
     if isinstance(value, Name):
         if proto >= 4:
             return _text(value.module) + _text(value.name) + b"\x93"
@@ -171,7 +177,7 @@ def _expression(value: Expression, proto: int) -> bytes:  # noqa: PLR0911 - one 
 
 
 class _Planting(pickle._Pickler):
-    def save(self, obj: Any, save_persistent_id: bool = True) -> None:  # noqa: FBT001, FBT002 - the pickler's own signature
+    def save(self, obj: Any, save_persistent_id: bool = True) -> None:
         if isinstance(obj, Expression):
             self.write(code_of(obj, self.proto))
         else:

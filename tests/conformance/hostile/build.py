@@ -1,5 +1,6 @@
 """State that is set where no state belongs: on classes, modules, shared objects, twice, over methods, by dunder names."""
 
+# ruff: noqa: ARG005 - each maker is handed its canary, also where it leaves no trace
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -44,9 +45,13 @@ FIRING: dict[str, Maker] = {
     "predict-shadowed": lambda c: _built(_full(predict=_tracing(c))),
     "predict-proba-shadowed": lambda c: _built(_full(predict_proba=_tracing(c))),
     "decision-function-shadowed": lambda c: _built(_full(decision_function=_tracing(c))),
-    "method-of-a-mixin-replaced": lambda c: _after(Built(name("sklearn.linear_model._base:LinearClassifierMixin"), (None, {"predict": _tracing(c)}))),
+    "method-of-a-mixin-replaced": lambda c: _after(
+        Built(name("sklearn.linear_model._base:LinearClassifierMixin"), (None, {"predict": _tracing(c)}))
+    ),
     "private-method-shadowed": lambda c: _built(_full(_check_n_features=_tracing(c), predict=_tracing(c))),
-    "function-of-a-module-replaced": lambda c: _after(Built(name("sklearn.linear_model._base:validate_data"), (None, {"__code__": _code_of_eval(c)}))),
+    "function-of-a-module-replaced": lambda c: _after(
+        Built(name("sklearn.linear_model._base:validate_data"), (None, {"__code__": _code_of_eval(c)}))
+    ),
     "module-attribute-replaced": lambda c: _after(Built(_module("sklearn.linear_model._base"), {"validate_data": _tracing(c)})),
 }
 
@@ -103,7 +108,9 @@ QUIET: dict[str, Maker] = {
     "key-is-dunder-sklearn-is-fitted": lambda c: _built(_full(__sklearn_is_fitted__=1)),
     "key-is-dunder-array": lambda c: _built(_full(__array__=1)),
     "key-is-dunder-array-ufunc": lambda c: _built(_full(__array_ufunc__=None)),
-    "key-is-dunder-array-interface": lambda c: _built(_full(__array_interface__={"shape": (1 << 20,), "typestr": "<f8", "data": (4096, False), "version": 3})),
+    "key-is-dunder-array-interface": lambda c: _built(
+        _full(__array_interface__={"shape": (1 << 20,), "typestr": "<f8", "data": (4096, False), "version": 3})
+    ),
     "array-interface-as-coefficients": lambda c: planted(with_state(coef_=_spaced(__array_interface__=_interface()))),
     "key-hides-fit": lambda c: _built(_full(fit=1)),
     "key-hides-get-params": lambda c: _built(_full(get_params=1)),
@@ -121,7 +128,9 @@ QUIET: dict[str, Maker] = {
     "version-of-scikit-learn-is-2": lambda c: _built(_full(_sklearn_version="2.0.0")),
     "coefficients-are-a-class": lambda c: planted(with_state(coef_=LINEAR)),
     "coefficients-are-an-estimator": lambda c: planted(with_state(coef_=New(LINEAR))),
-    "estimator-that-holds-itself": lambda c: planted(Raw(code_of(New(LOGISTIC)) + b"q\xf0" + b"}" + code_of("estimator") + b"h\xf0s" + b"b")),
+    "estimator-that-holds-itself": lambda c: planted(
+        Raw(code_of(New(LOGISTIC)) + b"q\xf0" + b"}" + code_of("estimator") + b"h\xf0s" + b"b")
+    ),
 }
 
 

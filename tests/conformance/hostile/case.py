@@ -80,9 +80,8 @@ class Trap:
         """Open the listener; `root` is made writable for everyone."""
         self.root = root
         root.mkdir(parents=True, exist_ok=True)
-        for folder in (root, *root.parents[:2]):
-            if folder.stat().st_mode & 0o077 != 0o077 and folder != Path("/tmp"):
-                folder.chmod(0o777)
+        root.chmod(0o777)
+        assert root.parent.stat().st_mode & 0o005 == 0o005, f"nobody could reach {root}, so a missing trace would show nothing"
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self._listener.setblocking(False)
         self.port = int(self._listener.getsockname()[1])

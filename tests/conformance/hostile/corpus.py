@@ -63,7 +63,9 @@ def run(how: str, *kinds: str) -> dict[str, dict[str, Any]]:
     """Run the corpus, or these kinds of it, in some Pythons at once, and return what came of each file by name."""
     command = [sys.executable, "-m", "tests.conformance.hostile.runs", how]
     started = [
-        subprocess.Popen([*command, str(part), str(PARTS), *kinds], cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [*command, str(part), str(PARTS), *kinds], cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         for part in range(PARTS)
     ]
     results: dict[str, dict[str, Any]] = {}

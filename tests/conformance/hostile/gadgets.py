@@ -3,6 +3,7 @@
 An allow-list by prefix, or one that trusts every class of these packages, would let these through.
 """
 
+# ruff: noqa: ARG005 - each maker is handed its canary, also where it leaves no trace
 from __future__ import annotations
 
 from typing import Any
@@ -33,7 +34,13 @@ def _remote(canary: Canary) -> Expression:
 
 
 def _batch(canary: Canary) -> Expression:
-    return Call(call("joblib.parallel:BatchedCalls", [(name("os:system"), (canary.command,), {})], (call("joblib._parallel_backends:SequentialBackend"), 1)))
+    return Call(
+        call(
+            "joblib.parallel:BatchedCalls",
+            [(name("os:system"), (canary.command,), {})],
+            (call("joblib._parallel_backends:SequentialBackend"), 1),
+        )
+    )
 
 
 def _numpy_pickle(canary: Canary) -> bytes:
@@ -119,7 +126,8 @@ JOBLIB_AND_PANDAS: dict[str, Payload] = {
     "joblib-loky-subprocess": lambda c: call("joblib.externals.loky.backend.context:subprocess.call", ["touch", c.marker]),
     "joblib-unpickle": lambda c: call("joblib.numpy_pickle:_unpickle", _inner(c), False),
     "joblib-old-array-wrapper": lambda c: Built(
-        New(name("joblib.numpy_pickle_compat:NDArrayWrapper")), {"filename": c.sentinel, "subclass": Name("numpy", "ndarray"), "allow_mmap": False}
+        New(name("joblib.numpy_pickle_compat:NDArrayWrapper")),
+        {"filename": c.sentinel, "subclass": Name("numpy", "ndarray"), "allow_mmap": False},
     ),
     "joblib-old-zipped-array-wrapper": lambda c: Built(
         New(name("joblib.numpy_pickle_compat:ZNDArrayWrapper")), {"filename": c.sentinel, "init_args": (), "state": ()}

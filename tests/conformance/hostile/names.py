@@ -1,5 +1,6 @@
 """Names that no model needs, called at the top of a file, in every hiding place of one, and compressed."""
 
+# ruff: noqa: ARG005 - each maker is handed its canary, also where it leaves no trace
 from __future__ import annotations
 
 import bz2
@@ -40,7 +41,7 @@ def _inner(*items: Any, **options: Any) -> bytes:
 #: Where a call hides; each takes the expression and returns the file.
 PLACES: dict[str, Callable[[Expression], bytes]] = {
     "estimator-state": lambda e: planted(with_state(coef_=e)),
-    "estimator-state-key": lambda e: planted(with_state(**{"class_weight": {e: 1.0}})),
+    "estimator-state-key": lambda e: planted(with_state(class_weight={e: 1.0})),
     "joblib-estimator-state": lambda e: planted_joblib(with_state(intercept_=e)),
     "object-array-inner-stream-5": lambda e: _inner(e, 1),
     "object-array-inner-stream-2": lambda e: _inner(e, 1, protocol=2),
@@ -53,7 +54,9 @@ PLACES: dict[str, Callable[[Expression], bytes]] = {
     "state-of-dtype": lambda e: planted(with_state(coef_=_dtype_with(e))),
     "argument-of-an-allowed-call": lambda e: planted(with_state(coef_=call("numpy._core.multiarray:scalar", e, b"x"))),
     "default-factory": lambda e: planted(with_state(class_weight=call("collections:defaultdict", e))),
-    "slots-half-of-the-state": lambda e: planted(with_state(solver=Built(New(name("sklearn.linear_model._base:LinearRegression")), (None, {"coef_": e})))),
+    "slots-half-of-the-state": lambda e: planted(
+        with_state(solver=Built(New(name("sklearn.linear_model._base:LinearRegression")), (None, {"coef_": e})))
+    ),
     "frozenset-member": lambda e: planted(with_state(class_weight=Raw(b"(" + _code(e) + b"\x91"))),
 }
 
@@ -118,8 +121,8 @@ SPELLINGS: dict[str, Callable[[Canary], bytes]] = {
     "module-with-a-newline": lambda c: loading(Name("os\nsystem", "x")),
     "module-with-nul": lambda c: loading(Name("os\0", "system")),
     "module-of-surrogates": lambda c: loading(Name("\ud800", "\udfff")),
-    "module-in-wide-letters": lambda c: loading(call("\uff4f\uff53:system", c.command)),  # noqa: RUF001 - the point
-    "name-in-wide-letters": lambda c: loading(call("os:\uff53ystem", c.command)),  # noqa: RUF001 - the point
+    "module-in-wide-letters": lambda c: loading(call("\uff4f\uff53:system", c.command)),
+    "name-in-wide-letters": lambda c: loading(call("os:\uff53ystem", c.command)),
     "module-of-another-path": lambda c: loading(name("../../tmp/evil:x")),
     "module-that-is-not-there": lambda c: loading(name("this_module_is_not_there:Model")),
     "main-class": lambda c: loading(New(name("__main__:Model"))),
@@ -132,14 +135,18 @@ SPELLINGS: dict[str, Callable[[Canary], bytes]] = {
     "bytes-as-name": lambda c: loading(Raw(_code(b"os") + _code(b"system") + b"\x93")),
     "unfitted-base-class": lambda c: loading(New(name("sklearn.base:BaseEstimator"))),
     "meta-class": lambda c: loading(call("builtins:type", "Model", (), {"predict": name("os:system")})),
-    "abc-meta-class": lambda c: loading(Call(call("abc:ABCMeta", "Model", (name("sklearn.base:BaseEstimator"),), {"predict": name("os:system")}))),
+    "abc-meta-class": lambda c: loading(
+        Call(call("abc:ABCMeta", "Model", (name("sklearn.base:BaseEstimator"),), {"predict": name("os:system")}))
+    ),
 }
 
 
 def _spelled(trap: Trap) -> Iterator[Hostile]:
     for title, build in SPELLINGS.items():
         canary = trap.canary(f"spelled-{title}")
-        yield Hostile(canary.folder.name, "name", build(canary), canary, fires=title.startswith(("protocol", "dotted-through-an-allowed-module")))
+        yield Hostile(
+            canary.folder.name, "name", build(canary), canary, fires=title.startswith(("protocol", "dotted-through-an-allowed-module"))
+        )
 
 
 def _pipeline_with(step: Any) -> Any:

@@ -1,5 +1,6 @@
 """Arrays in joblib files: crafted place-holders, streams inside of the stream, dtypes, shapes and padding."""
 
+# ruff: noqa: ARG005 - each maker is handed its canary, also where it leaves no trace
 from __future__ import annotations
 
 import io
@@ -9,7 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from tests.conformance.hostile.assembler import Built, Call, InnerArray, Name, New, Program, Raw, code_of, dtype, loading, planted, planted_joblib, wrapper
+from tests.conformance.hostile.assembler import (
+    Built,
+    Call,
+    InnerArray,
+    Name,
+    New,
+    Program,
+    Raw,
+    code_of,
+    dtype,
+    loading,
+    planted,
+    planted_joblib,
+    wrapper,
+)
 from tests.conformance.hostile.case import Canary, Hostile, Trap
 from tests.conformance.hostile.names import fitted, with_state
 from tests.conformance.hostile.payloads import call, name
@@ -51,7 +66,9 @@ FIRING: dict[str, Maker] = {
     "placeholder-with-a-called-subclass": lambda c: _placed(wrapper(subclass=TRACE(c))),
     "placeholder-with-a-called-shape": lambda c: _placed(wrapper(shape=(TRACE(c),))),
     "object-array-in-a-plain-pickle": lambda c: _in_plain(_array((1, (1,), OBJECT, False, [TRACE(c)]))),
-    "object-array-of-an-object-array": lambda c: _in_plain(_array((1, (1,), OBJECT, False, [_array((1, (1,), OBJECT, False, [TRACE(c)]))]))),
+    "object-array-of-an-object-array": lambda c: _in_plain(
+        _array((1, (1,), OBJECT, False, [_array((1, (1,), OBJECT, False, [TRACE(c)]))]))
+    ),
 }
 
 QUIET: dict[str, Maker] = {
@@ -83,7 +100,9 @@ QUIET: dict[str, Maker] = {
     "placeholder-built-twice": lambda c: _in_plain(Raw(code_of(wrapper()) + bytes(8) + code_of({"shape": (2,)}) + b"b")),
     "placeholder-with-a-method-as-state": lambda c: _placed(wrapper(read=name("os:system"))),
     "placeholder-with-dunder-state": lambda c: _placed(wrapper(__class__=name("pathlib:Path"))),
-    "placeholder-called": lambda c: _in_plain(Call(Name("joblib.numpy_pickle", "NumpyArrayWrapper"), name("numpy:ndarray"), (1,), "C", dtype("f8"))),
+    "placeholder-called": lambda c: _in_plain(
+        Call(Name("joblib.numpy_pickle", "NumpyArrayWrapper"), name("numpy:ndarray"), (1,), "C", dtype("f8"))
+    ),
     "alignment-of-a-gigabyte": lambda c: _placed(wrapper(numpy_array_alignment_bytes=1 << 30), b"\xff"),
     "alignment-that-is-negative": lambda c: _placed(wrapper(numpy_array_alignment_bytes=-16)),
     "padding-longer-than-the-file": lambda c: _placed(wrapper(numpy_array_alignment_bytes=16), b"\xff" + bytes(4)),
@@ -94,8 +113,12 @@ QUIET: dict[str, Maker] = {
     "dtype-by-text-of-fields": lambda c: _placed(wrapper(dtype=call("numpy:dtype", "f8,O,(1000,1000,1000)f8", False, True))),
     "dtype-of-a-class": lambda c: _placed(wrapper(dtype=call("numpy:dtype", name("builtins:object"), False, True))),
     "dtype-of-an-object-with-dtype": lambda c: _placed(wrapper(dtype=call("numpy:dtype", name("numpy:ndarray"), False, True))),
-    "dtype-state-hides-objects": lambda c: _in_plain(_array((1, (8,), dtype("O8", (3, "|", None, None, None, -1, -1, 0)), False, bytes(64)))),
-    "dtype-state-with-another-size": lambda c: _in_plain(_array((1, (8,), dtype("V8", (3, "|", None, None, None, 1 << 30, 1, 0)), False, bytes(64)))),
+    "dtype-state-hides-objects": lambda c: _in_plain(
+        _array((1, (8,), dtype("O8", (3, "|", None, None, None, -1, -1, 0)), False, bytes(64)))
+    ),
+    "dtype-state-with-another-size": lambda c: _in_plain(
+        _array((1, (8,), dtype("V8", (3, "|", None, None, None, 1 << 30, 1, 0)), False, bytes(64)))
+    ),
     "dtype-state-with-offsets-outside": lambda c: _in_plain(_array((1, (1,), dtype("V8", _fields(1 << 20)), False, bytes(8)))),
     "dtype-state-with-an-object-field": lambda c: _in_plain(_array((1, (1,), dtype("V8", _fields(0, "O8")), False, b"A" * 8))),
     "dtype-state-of-a-negative-size": lambda c: _in_plain(dtype("V8", (3, "|", None, None, None, -8, 1, 0))),
@@ -109,10 +132,16 @@ QUIET: dict[str, Maker] = {
     "array-state-of-pointers": lambda c: _in_plain(_array((1, (1,), OBJECT, False, b"A" * 8))),
     "array-state-list-too-short": lambda c: _in_plain(_array((1, (1000,), OBJECT, False, [1]))),
     "array-state-with-itself": lambda c: _in_plain(_array_of_itself()),
-    "array-state-twice": lambda c: _in_plain(Built(_array((1, (1,), dtype("f8"), False, bytes(8))), (1, (2,), dtype("f8"), False, bytes(16)))),
-    "array-of-a-huge-shape-reconstructed": lambda c: _in_plain(call("numpy._core.multiarray:_reconstruct", name("numpy:ndarray"), (1 << 30,), b"d")),
+    "array-state-twice": lambda c: _in_plain(
+        Built(_array((1, (1,), dtype("f8"), False, bytes(8))), (1, (2,), dtype("f8"), False, bytes(16)))
+    ),
+    "array-of-a-huge-shape-reconstructed": lambda c: _in_plain(
+        call("numpy._core.multiarray:_reconstruct", name("numpy:ndarray"), (1 << 30,), b"d")
+    ),
     "array-of-a-memmap-reconstructed": lambda c: _in_plain(call("numpy._core.multiarray:_reconstruct", name("numpy:memmap"), (0,), b"b")),
-    "array-of-a-foreign-class-reconstructed": lambda c: _in_plain(call("numpy._core.multiarray:_reconstruct", name("builtins:dict"), (0,), b"b")),
+    "array-of-a-foreign-class-reconstructed": lambda c: _in_plain(
+        call("numpy._core.multiarray:_reconstruct", name("builtins:dict"), (0,), b"b")
+    ),
     "frombuffer-of-objects": lambda c: _in_plain(call("numpy._core.numeric:_frombuffer", b"A" * 8, OBJECT, (1,), "C")),
     "frombuffer-of-a-huge-shape": lambda c: _in_plain(call("numpy._core.numeric:_frombuffer", bytes(8), dtype("f8"), (1 << 40,), "C")),
     "frombuffer-with-objects-only": lambda c: _in_plain(call("numpy:frombuffer", b"A" * 8, dtype("V8", _fields(0, "O8")))),
@@ -120,12 +149,16 @@ QUIET: dict[str, Maker] = {
     "scalar-of-a-pointer": lambda c: _in_plain(call("numpy._core.multiarray:scalar", OBJECT, b"A" * 8)),
     "scalar-with-fewer-bytes": lambda c: _in_plain(call("numpy._core.multiarray:scalar", dtype("f8"), b"A")),
     "scalar-of-a-huge-void": lambda c: _in_plain(call("numpy._core.multiarray:scalar", call("numpy:dtype", "V1073741824", False, True))),
-    "masked-array": lambda c: _in_plain(call("numpy.ma.core:_mareconstruct", name("numpy.ma:MaskedArray"), name("numpy:ndarray"), (1 << 28,), "d")),
+    "masked-array": lambda c: _in_plain(
+        call("numpy.ma.core:_mareconstruct", name("numpy.ma:MaskedArray"), name("numpy:ndarray"), (1 << 28,), "d")
+    ),
     "masked-array-of-a-foreign-class": lambda c: _in_plain(
         call("numpy.ma.core:_mareconstruct", name("numpy:memmap"), name("numpy:ndarray"), (c.marker,), "b")
     ),
     "record-array": lambda c: _in_plain(call("numpy.rec:fromrecords", [(1, "x")])),
-    "random-state-of-a-foreign-generator": lambda c: _in_plain(call("numpy.random._pickle:__randomstate_ctor", "MT19937", name("os:system"))),
+    "random-state-of-a-foreign-generator": lambda c: _in_plain(
+        call("numpy.random._pickle:__randomstate_ctor", "MT19937", name("os:system"))
+    ),
     "bit-generator-of-a-foreign-class": lambda c: _in_plain(call("numpy.random._pickle:__bit_generator_ctor", name("pathlib:Path"))),
     "codec-encode-of-a-bomb": lambda c: _in_plain(call("_codecs:encode", "text", "zlib")),
     "codec-encode-by-a-foreign-codec": lambda c: _in_plain(call("_codecs:encode", "x", "idna")),

@@ -3,6 +3,7 @@
 Each takes the canary and returns the expression; `UNSURE` are those that leave no trace everywhere when loaded plainly.
 """
 
+# ruff: noqa: ARG005 - each maker is handed its canary, also where it leaves no trace
 from __future__ import annotations
 
 import marshal
@@ -114,7 +115,9 @@ CODE: dict[str, Payload] = {
     "copyreg-newobj": lambda c: method(call("copyreg:__newobj__", name("subprocess:Popen")), "__init__", ["touch", c.marker]),
     "copyreg-reconstructor": lambda c: call("copyreg:_reconstructor", name("builtins:map"), name("builtins:object"), None),
     "copyreg-add-extension": lambda c: call("copyreg:add_extension", "os", "system", 240),
-    "logging-config": lambda c: call("logging.config:dictConfig", {"version": 1, "formatters": {"x": {"()": "os.system", "command": c.command}}}),
+    "logging-config": lambda c: call(
+        "logging.config:dictConfig", {"version": 1, "formatters": {"x": {"()": "os.system", "command": c.command}}}
+    ),
     "atexit": lambda c: call("builtins:max", call("builtins:id", call("atexit:register", name("os:system"), c.command)), 1),
     "weakref-finalize": lambda c: Call(call("weakref:finalize", name("pathlib:Path"), name("os:system"), c.command)),
     "signal-handler": lambda c: call("signal:signal", 10, name("os:_exit")),

@@ -1,5 +1,6 @@
 """Well-typed, fitted models of scikit-learn that load without a word and crash, hang or run code when they predict."""
 
+# ruff: noqa: ARG005 - each maker is handed its canary, also where it leaves no trace
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -10,8 +11,15 @@ import scipy.sparse
 from sklearn.cluster import KMeans
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.decomposition import NMF, KernelPCA, LatentDirichletAllocation
-from sklearn.ensemble import AdaBoostClassifier, ExtraTreesClassifier, GradientBoostingClassifier, IsolationForest, RandomForestClassifier
-from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    IsolationForest,
+    RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.feature_selection import SelectFromModel
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -25,7 +33,14 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import ClassifierChain
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, OneHotEncoder, OrdinalEncoder, PolynomialFeatures, SplineTransformer
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    PolynomialFeatures,
+    SplineTransformer,
+)
 from sklearn.svm import OneClassSVM
 
 from tests.conformance.hostile.assembler import Built, Expression, New, planted_joblib
@@ -74,15 +89,23 @@ TREES: dict[str, Maker] = {
     "tree-feature-is-negative": lambda c: tree(tree_state(feature=-FAR)),
     "tree-of-more-nodes-than-there-are": lambda c: tree(node_count=FAR),
     "tree-of-fewer-nodes": lambda c: tree(node_count=1),
-    "tree-without-nodes": lambda c: tree(lambda state: {**state, "node_count": 0, "nodes": state["nodes"][:0], "values": state["values"][:0]}),
+    "tree-without-nodes": lambda c: tree(
+        lambda state: {**state, "node_count": 0, "nodes": state["nodes"][:0], "values": state["values"][:0]}
+    ),
     "tree-of-fewer-values": lambda c: tree(lambda state: {**state, "values": state["values"][:1]}),
     "tree-of-values-of-another-type": lambda c: tree(lambda state: {**state, "values": state["values"].astype(object)}),
-    "forest-tree-child-out-of-range": lambda c: in_members(RandomForestClassifier(2, random_state=0), tree_state(left_child=FAR, right_child=FAR)),
+    "forest-tree-child-out-of-range": lambda c: in_members(
+        RandomForestClassifier(2, random_state=0), tree_state(left_child=FAR, right_child=FAR)
+    ),
     "extra-trees-child-is-itself": lambda c: in_members(ExtraTreesClassifier(2, random_state=0), tree_state(left_child=0, right_child=0)),
-    "boosting-tree-child-is-itself": lambda c: in_members(GradientBoostingClassifier(n_estimators=2), tree_state(left_child=0, right_child=0)),
+    "boosting-tree-child-is-itself": lambda c: in_members(
+        GradientBoostingClassifier(n_estimators=2), tree_state(left_child=0, right_child=0)
+    ),
     "boosting-tree-feature-out-of-range": lambda c: in_members(GradientBoostingClassifier(n_estimators=2), tree_state(feature=FAR)),
     "ada-boost-tree-child-is-itself": lambda c: in_members(AdaBoostClassifier(n_estimators=2), tree_state(left_child=0, right_child=0)),
-    "isolation-forest-child-out-of-range": lambda c: in_members(IsolationForest(n_estimators=2), tree_state(left_child=FAR, right_child=FAR)),
+    "isolation-forest-child-out-of-range": lambda c: in_members(
+        IsolationForest(n_estimators=2), tree_state(left_child=FAR, right_child=FAR)
+    ),
     "boosting-of-more-trees-a-step": lambda c: gradient_boosting(50),
     "forest-of-strangers": lambda c: attributes(RandomForestClassifier(2), estimators_=[LinearRegression().fit(ROWS, CLASSES), "tree"]),
     "histogram-child-is-itself": lambda c: histogram_boosting(left=0, right=0),
@@ -125,7 +148,9 @@ NUMBERS: dict[str, Maker] = {
     ),
     "coefficients-sparse-indices-out-of-range": lambda c: attributes(SGDClassifier(), coef_=_sparse(indices=np.full(3, FAR, np.int32))),
     "coefficients-sparse-indices-negative": lambda c: attributes(SGDClassifier(), coef_=_sparse(indices=np.full(3, -FAR, np.int32))),
-    "coefficients-sparse-pointers-out-of-range": lambda c: attributes(LogisticRegression(), coef_=_sparse(indptr=np.array([0, FAR], np.int32))),
+    "coefficients-sparse-pointers-out-of-range": lambda c: attributes(
+        LogisticRegression(), coef_=_sparse(indptr=np.array([0, FAR], np.int32))
+    ),
     "coefficients-sparse-pointers-decrease": lambda c: attributes(LogisticRegression(), coef_=_sparse(indptr=np.array([FAR, 0], np.int32))),
     "coefficients-sparse-data-cut": lambda c: attributes(LogisticRegression(), coef_=_sparse(data=np.zeros(1))),
     "coefficients-sparse-of-another-shape": lambda c: attributes(LogisticRegression(), coef_=_sparse(_shape=(FAR, 3))),
@@ -139,8 +164,12 @@ NUMBERS: dict[str, Maker] = {
 }
 
 LONG: dict[str, Maker] = {
-    "polynomials-of-a-huge-degree": lambda c: before_a_classifier(PolynomialFeatures(), _max_degree=3000, degree=3000, n_output_features_=FAR * 1000),
-    "topics-without-end": lambda c: before_a_classifier(LatentDirichletAllocation(2, max_iter=1), max_doc_update_iter=1 << 60, mean_change_tol=-1.0),
+    "polynomials-of-a-huge-degree": lambda c: before_a_classifier(
+        PolynomialFeatures(), _max_degree=3000, degree=3000, n_output_features_=FAR * 1000
+    ),
+    "topics-without-end": lambda c: before_a_classifier(
+        LatentDirichletAllocation(2, max_iter=1), max_doc_update_iter=1 << 60, mean_change_tol=-1.0
+    ),
     "factors-without-end": lambda c: before_a_classifier(NMF(2, max_iter=300), max_iter=1 << 60, tol=-1.0),
 }
 
@@ -176,13 +205,27 @@ CALLABLES: dict[str, tuple[Any, Callable[[Expression], Any]]] = {
     "approximated-kernel": (None, lambda f: before_a_classifier(Nystroem(n_components=5), kernel=f)),
     "process-kernel-metric": (None, lambda f: attributes(_process(), kernel_=_pairwise(f))),
     "importance-getter": (None, lambda f: before_a_classifier(SelectFromModel(LogisticRegression()), importance_getter=f)),
-    "isotonic-function": ([0.1, 0.2], lambda f: _isotonic(f)),
-    "voting-shadowed-predict": (None, lambda f: attributes(VotingClassifier([("a", LogisticRegression())]), _collect_probas=f, voting="soft", predict=f)),
-    "search-refit": (None, lambda f: attributes(GridSearchCV(LogisticRegression(), {"C": [1.0]}, cv=2), best_estimator_=attributes(LogisticRegression(), predict=f))),
-    "chain-method": (None, lambda f: attributes(ClassifierChain(LogisticRegression()).fit(ROWS, np.column_stack([CLASSES, 1 - CLASSES])), predict=f)),
-    "column-function": (None, lambda f: _columns(f)),
-    "loss-link": (None, lambda f: _linked(f)),
-    "pipeline-step-shadowed-transform": (None, lambda f: before_a_classifier(KBinsDiscretizer(2, quantile_method="averaged_inverted_cdf"), transform=f)),
+    "isotonic-function": ([0.1, 0.2], lambda f: _isotonic(f)),  # noqa: PLW0108 - it is defined below
+    "voting-shadowed-predict": (
+        None,
+        lambda f: attributes(VotingClassifier([("a", LogisticRegression())]), _collect_probas=f, voting="soft", predict=f),
+    ),
+    "search-refit": (
+        None,
+        lambda f: attributes(
+            GridSearchCV(LogisticRegression(), {"C": [1.0]}, cv=2), best_estimator_=attributes(LogisticRegression(), predict=f)
+        ),
+    ),
+    "chain-method": (
+        None,
+        lambda f: attributes(ClassifierChain(LogisticRegression()).fit(ROWS, np.column_stack([CLASSES, 1 - CLASSES])), predict=f),
+    ),
+    "column-function": (None, lambda f: _columns(f)),  # noqa: PLW0108 - it is defined below
+    "loss-link": (None, lambda f: _linked(f)),  # noqa: PLW0108 - it is defined below
+    "pipeline-step-shadowed-transform": (
+        None,
+        lambda f: before_a_classifier(KBinsDiscretizer(2, quantile_method="averaged_inverted_cdf"), transform=f),
+    ),
     "one-hot-shadowed-transform": (None, lambda f: before_a_classifier(OneHotEncoder(handle_unknown="ignore"), transform=f)),
 }
 
@@ -222,7 +265,13 @@ def make(trap: Trap) -> Iterator[Hostile]:
     for title, step in STEPS.items():
         yield _file(trap, f"pipeline-step-is-a-{title}", lambda c, step=step: _with_step(step))
     for title, build in FUNCTIONS.items():
-        yield _file(trap, f"function-{title}", lambda c, build=build: before_a_classifier(FunctionTransformer(), func=build(c)), rows=ROWS, fires=title in FIRING)
+        yield _file(
+            trap,
+            f"function-{title}",
+            lambda c, build=build: before_a_classifier(FunctionTransformer(), func=build(c)),
+            rows=ROWS,
+            fires=title in FIRING,
+        )
 
 
 #: Functions by names that might be taken for harmless.
@@ -317,6 +366,3 @@ def _with_step(step: Any) -> Any:
     model = make_pipeline(KBinsDiscretizer(2, quantile_method="averaged_inverted_cdf"), LogisticRegression()).fit(ROWS, CLASSES)
     model.steps[0] = ("step", step)
     return model
-
-
-

@@ -181,7 +181,9 @@ def main(how: str, part: int, parts: int, *kinds: str) -> None:
     flavors.warm_up()
     folder = Path(tempfile.mkdtemp(prefix="hostile-", dir="/tmp"))  # no TemporaryDirectory: a file can make its child run the clean-up
     trap = Trap(folder)
-    wanted = [one for one in corpus.build_all(trap) if not kinds or one.kind in kinds or one.name in kinds or ("fires" in kinds and one.fires)]
+    wanted = [
+        one for one in corpus.build_all(trap) if not kinds or one.kind in kinds or one.name in kinds or ("fires" in kinds and one.fires)
+    ]
     rest, results = wanted[part::parts], {}
     gc.freeze()
     while rest:

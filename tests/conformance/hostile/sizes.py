@@ -76,7 +76,9 @@ MAKERS: dict[str, Maker] = {
     "many-duplicates": lambda: Program().op(b"]" + b"2" * MANY).stop(),
     "many-empty-lists": lambda: _with(b"](" + b"]" * MANY + b"e"),
     "many-empty-sets": lambda: _with(b"](" + b"\x8f" * MANY + b"e"),
-    "many-estimators": lambda: Program().op(b"](" + code_of(Name("sklearn.linear_model._base", "LinearRegression")) + b"\x94" + b"h\x00)\x81" * MANY + b"e").stop(),
+    "many-estimators": lambda: (
+        Program().op(b"](" + code_of(Name("sklearn.linear_model._base", "LinearRegression")) + b"\x94" + b"h\x00)\x81" * MANY + b"e").stop()
+    ),
     "nested-tuples": lambda: _with(b")" + b"\x85" * DEEP),
     "nested-tuples-in-a-set": lambda: _with(b"\x8f()" + b"\x85" * DEEP + b"\x90"),
     "nested-tuples-in-a-frozenset": lambda: _with(b"()" + b"\x85" * DEEP + b"\x91"),
@@ -96,21 +98,21 @@ MAKERS: dict[str, Maker] = {
     "list-of-itself-in-the-state": lambda: _with(b"]q\xf0h\xf0a"),
     "dict-of-itself": lambda: _with(b"}q\xf0K\x01h\xf0s"),
     "tuple-of-a-list-of-itself": lambda: _with(b"]q\xf0h\xf0\x85a"),
-    "pipeline-of-itself": lambda: _pipeline_of_itself(),
+    "pipeline-of-itself": lambda: _pipeline_of_itself(),  # noqa: PLW0108 - it is defined below
     "colliding-integers-as-keys": lambda: _with(_colliding()),
     "colliding-integers-in-a-set": lambda: _with(b"\x8f(" + b"".join(code_of(MODULUS * number) for number in range(1, 8_001)) + b"\x90"),
-    "colliding-tuples-as-keys": lambda: _with(
-        b"}(" + b"".join(code_of((MODULUS * number,)) + b"N" for number in range(1, 8_001)) + b"u"
-    ),
+    "colliding-tuples-as-keys": lambda: _with(b"}(" + b"".join(code_of((MODULUS * number,)) + b"N" for number in range(1, 8_001)) + b"u"),
     "repeated-array-of-zeros": lambda: _with(code_of([call("numpy:zeros", (1 << 14, 1 << 14))] * 50)),
     "range-of-a-terabyte": lambda: _with(code_of(call("builtins:list", call("builtins:range", HUGE)))),
     "bytearray-by-call": lambda: _with(code_of(call("builtins:bytearray", HUGE))),
     "text-times-a-terabyte": lambda: _with(code_of(call("operator:mul", "x", HUGE))),
     "empty-array-by-call": lambda: _with(code_of(call("numpy:empty", (HUGE,)))),
     "random-state-of-a-huge-key": lambda: _with(code_of(call("numpy.random._pickle:__randomstate_ctor", "MT19937" * 100_000))),
-    "sparse-matrix-of-a-huge-shape": lambda: _sparse(),
+    "sparse-matrix-of-a-huge-shape": lambda: _sparse(),  # noqa: PLW0108 - it is defined below
     "code-points-over-the-end": lambda: _with(b"X\x04\x00\x00\x00\xf4\x90\x80\x80"),
-    "ten-thousand-classes": lambda: _with(b"](" + b"".join(code_of(Name("sklearn.linear_model._base", f"Missing{i}")) for i in range(10_000)) + b"e"),
+    "ten-thousand-classes": lambda: _with(
+        b"](" + b"".join(code_of(Name("sklearn.linear_model._base", f"Missing{i}")) for i in range(10_000)) + b"e"
+    ),
 }
 
 
@@ -124,7 +126,20 @@ def _nested_estimators(levels: int) -> bytes:
 def _pipeline_of_itself() -> bytes:
     made = code_of(New(Name("sklearn.pipeline", "Pipeline")))
     step = code_of("step")
-    return b"\x80\x04" + made + b"q\xf0" + b"}(" + code_of("steps") + b"](" + step + b"h\xf0\x86e" + code_of("memory") + b"N" + code_of("verbose") + b"\x89ub."
+    return (
+        b"\x80\x04"
+        + made
+        + b"q\xf0"
+        + b"}("
+        + code_of("steps")
+        + b"]("
+        + step
+        + b"h\xf0\x86e"
+        + code_of("memory")
+        + b"N"
+        + code_of("verbose")
+        + b"\x89ub."
+    )
 
 
 def _sparse() -> bytes:

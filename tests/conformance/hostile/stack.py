@@ -1,5 +1,6 @@
 """Tricks with the pickle machine itself: opcodes no model needs, marks, the memo, and calls on what isn't a name."""
 
+# ruff: noqa: ARG005 - each maker is handed its canary, also where it leaves no trace
 from __future__ import annotations
 
 import struct
@@ -38,7 +39,9 @@ FIRING: dict[str, Maker] = {
     "newobj-ex": lambda c: Program().push(name("numpy:memmap"), (c.marker,), {"mode": "w+", "shape": 8}).op(b"\x92").stop(),
     "newobj-ex-partial": lambda c: Program().push(name("functools:partial"), (name("os:system"), c.command), {}).op(b"\x92)R").stop(),
     "call-through-dup": lambda c: Program().push(name("os:system")).op(b"2").push((c.command,)).op(b"R0").stop(),
-    "call-through-memo": lambda c: Program(2).push(name("os:system")).op(b"q\x000").push(1).op(b"0h\x00").push((c.command,)).op(b"R").stop(),
+    "call-through-memo": lambda c: (
+        Program(2).push(name("os:system")).op(b"q\x000").push(1).op(b"0h\x00").push((c.command,)).op(b"R").stop()
+    ),
     "call-through-memoize": lambda c: Program().push(name("os:system")).op(b"\x940h\x00").push((c.command,)).op(b"R").stop(),
     "memo-overwritten": lambda c: (
         Program(2).push(LINEAR).op(b"q\x000").push(name("os:system")).op(b"q\x000h\x00").push((c.command,)).op(b"R").stop()
@@ -130,7 +133,9 @@ QUIET: dict[str, Maker] = {
     "new-of-an-instance": lambda c: loading(New(New(LINEAR))),
     "result-is-a-class": lambda c: loading(LINEAR),
     "result-is-a-dict": lambda c: loading({"model": 1}),
-    "result-is-an-unfitted-estimator": lambda c: loading(Built(New(LINEAR), {"fit_intercept": True, "copy_X": True, "_sklearn_version": "1.9.1"})),
+    "result-is-an-unfitted-estimator": lambda c: loading(
+        Built(New(LINEAR), {"fit_intercept": True, "copy_X": True, "_sklearn_version": "1.9.1"})
+    ),
     "result-is-a-list-of-models": lambda c: planted([fitted(), LinearRegression()]),
     "result-is-a-mark-value": lambda c: Program().op(b"((").stop(),
     "frame-in-a-frame": lambda c: Program().frame(b"\x95" + struct.pack("<Q", 1) + b"N").stop(),
