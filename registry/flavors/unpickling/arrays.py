@@ -64,6 +64,8 @@ def _structured(names: Any, fields: Any, size: Any) -> Dtype:
     if type(size) is not int or not 0 < size <= LARGEST_ITEM_BYTES:
         raise _not_plain("a data type of NumPy whose size is wrong")
     parts = [fields[name] for name in names]
+    if any(offset + dtype.itemsize > size for dtype, offset in parts):  # NumPy adds these in 32 bits
+        raise _not_plain("a data type of NumPy whose fields lie outside of it")
     return np.dtype(
         {"names": list(names), "formats": [part[0] for part in parts], "offsets": [part[1] for part in parts], "itemsize": size}
     )
