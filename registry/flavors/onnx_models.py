@@ -98,7 +98,7 @@ def _open(stream: BinaryIO, budget_bytes: int) -> tuple[LoadedEstimator, OnnxFil
 def _runtime() -> Any:
     """Return onnxruntime. Its telemetry, a thread that sends what it sees to its maker, is off before it starts."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    import onnxruntime  # noqa: PLC0415 - optional extra
+    import onnxruntime  # noqa: PLC0415  # optional extra
 
     return onnxruntime
 

@@ -6,6 +6,7 @@ Prints the seed first, so that a run can be repeated, and the report as JSON las
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import json
 import os
@@ -26,7 +27,7 @@ from tests.fuzzing.seeds import good_files, models_of
 
 #: Of so many inputs one goes through all that an upload goes through.
 WHOLE_EVERY = 12
-PROGRAMS_AT_ONCE = 2000
+PROGRAMS_AT_ONCE = 1000
 MOST_REDUCED = 12
 SELF_TEST = (b"nothing", b"crash", b"nothing", b"hang", b"raise", b"change", b"nothing")
 
@@ -49,8 +50,8 @@ def main() -> int:
     elif options.seconds:
         _for_a_time(options.seconds, seed, marker, report)
     else:
-        judge(_cases(_mutants(seed, options.mutations)), report)
-        judge(_cases(_programs(seed, options.programs, marker)), report)
+        judge(itertools.islice(_cases(_mutants(seed)), options.mutations), report)
+        judge(itertools.islice(_cases(_programs(seed, marker)), options.programs), report)
     kept = [
         _kept(index, finding, folder, reduce=index < MOST_REDUCED and not options.self_test)
         for index, finding in enumerate(report.findings)
@@ -75,29 +76,33 @@ def _options() -> argparse.Namespace:
 def _for_a_time(seconds: float, seed: int, marker: Path, report: Report) -> None:
     """Take mutations and programs in turn until the time is over."""
     until = time.monotonic() + seconds
-    mutants = _cases(_mutants(seed, None))
-    for turn in itertools.count():
-        judge(itertools.islice(mutants, 2 * PROGRAMS_AT_ONCE), report, until=until)
-        if time.monotonic() >= until:
-            return
-        judge(_cases(_programs(seed + turn, PROGRAMS_AT_ONCE, marker)), report, until=until)
+    mutants, programs = _cases(_mutants(seed)), _cases(_programs(seed, marker))
+    while time.monotonic() < until:
+        judge(itertools.islice(mutants, 4000), report, until=until)
+        judge(itertools.islice(programs, 2000), report, until=until)
         print(f"{report.count} inputs, {len(report.findings)} findings", file=sys.stderr, flush=True)
 
 
-def _mutants(seed: int, count: int | None) -> Iterator[tuple[str, bytes]]:
+def _mutants(seed: int) -> Iterator[tuple[str, bytes]]:
     mutator = Mutator(good_files(), seed)
-    for _ in range(count) if count is not None else itertools.count():
+    while True:
         yield mutator.mutant()
 
 
-def _programs(seed: int, count: int, marker: Path) -> Iterator[tuple[str, bytes]]:
-    if count:
-        yield from programs_of(models_of(), count, seed, str(marker))
+def _programs(seed: int, marker: Path) -> Iterator[tuple[str, bytes]]:
+    models = models_of()
+    for turn in itertools.count():
+        yield from programs_of(models, PROGRAMS_AT_ONCE, seed + turn, str(marker))
 
 
 def _cases(inputs: Iterator[tuple[str, bytes]]) -> Iterator[Case]:
-    for index, (label, data) in enumerate(inputs):
-        yield Case(label, data, "quick" if index % WHOLE_EVERY else "whole")
+    """Give inputs that weren't given before, most of them to the quick way."""
+    seen: set[bytes] = set()
+    for label, data in inputs:
+        digest = hashlib.blake2b(data, digest_size=8).digest()
+        if digest not in seen:
+            seen.add(digest)
+            yield Case(label, data, "quick" if len(seen) % WHOLE_EVERY else "whole")
 
 
 def _self_test(marker: Path) -> Iterator[Case]:

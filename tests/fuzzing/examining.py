@@ -11,9 +11,9 @@ import pickle
 import traceback
 from collections.abc import Callable
 
-from registry import flavors
+from registry import flavors, frames
 from registry.errors import ArtifactRefused, ModelUnloadable, ModelyardError, SignatureMismatch
-from registry.flavors import admission, sklearn
+from registry.flavors import admission, anatomy, sklearn
 from registry.flavors.declaring import draft_of
 from registry.flavors.failures import refusal_of_load
 from registry.flavors.refusals import Refused
@@ -23,7 +23,7 @@ Examine = Callable[[bytes], str]
 
 
 def quick(file: bytes) -> str:
-    """Load, check every object, and predict once."""
+    """Load, check every object, and call each method once."""
     try:
         found = sklearn.unpickle(io.BytesIO(file), BUDGET_BYTES)
     except Refused as error:
@@ -41,11 +41,19 @@ def quick(file: bytes) -> str:
         return f"draft raised {_placed(error)}"
     if draft.rows is None:
         return "loaded, no rows"
-    try:
-        loaded.call("predict", draft.rows, {})
-    except ModelyardError as error:
-        return f"loaded, {type(error).__name__}"
-    return "predicted"
+    return _asked(loaded, draft.rows)
+
+
+def _asked(loaded: sklearn.LoadedEstimator, rows: frames.Inputs) -> str:
+    """Call every method that there is; `predict` decides the word."""
+    word = "predicted"
+    for method in sklearn.METHODS:
+        if callable(anatomy.read(loaded.estimator, method)):
+            try:
+                loaded.call(method, rows, {})
+            except ModelyardError as error:
+                word = f"loaded, {type(error).__name__}" if method == "predict" else word
+    return word
 
 
 def _placed(error: BaseException) -> str:

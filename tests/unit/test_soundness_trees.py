@@ -232,27 +232,26 @@ def test_bisecting_clusters_with_a_narrow_centre_is_refused() -> None:
 GAPS = np.where(np.random.default_rng(0).random(X.shape) < 0.1, np.nan, X)
 
 
-@pytest.mark.parametrize(
-    ("model", "rows", "targets"),
-    [
-        (DecisionTreeClassifier(max_leaf_nodes=9), X, Y),
-        (DecisionTreeClassifier(ccp_alpha=0.01), X, Y),
-        (DecisionTreeRegressor(max_leaf_nodes=9, ccp_alpha=0.01), GAPS, Y),
-        (DecisionTreeRegressor(), X.astype(np.float32), np.column_stack([Y, X[:, 0]])),
-        (DecisionTreeRegressor(), np.zeros((5, 2)), np.zeros(5)),
-        (RandomForestClassifier(40, oob_score=True, n_jobs=2), GAPS, Y),
-        (RandomForestClassifier(5, max_leaf_nodes=7, monotonic_cst=[1, 0, 0, 0, 0, 0]), X, Y > 0),
-        (RandomForestRegressor(5, warm_start=True, ccp_alpha=0.01), X, np.column_stack([Y, Y])),
-        (GradientBoostingClassifier(n_estimators=5, subsample=0.5, random_state=np.random.RandomState(1)), X, Y),
-        (GradientBoostingClassifier(n_estimators=5, init="zero", max_leaf_nodes=4), X, Y),
-        (GradientBoostingRegressor(n_estimators=5, init=RandomForestRegressor(2), loss="huber"), X, X[:, 0]),
-        (HistGradientBoostingClassifier(max_iter=4), GAPS, Y),
-        (HistGradientBoostingRegressor(max_iter=4, monotonic_cst=[1, 0, 0, 0, 0, 0], loss="quantile", quantile=0.5), X, X[:, 0]),
-        (HistGradientBoostingClassifier(max_iter=4, categorical_features=[0]), np.round(np.abs(GAPS)), Y),
-        (IsolationForest(n_estimators=5, max_features=3, max_samples=20), X, Y),
-    ],
-    ids=lambda value: "" if isinstance(value, np.ndarray) else str(value),
-)
+CASES = [
+    (DecisionTreeClassifier(max_leaf_nodes=9), X, Y),
+    (DecisionTreeClassifier(ccp_alpha=0.01), X, Y),
+    (DecisionTreeRegressor(max_leaf_nodes=9, ccp_alpha=0.01), GAPS, Y),
+    (DecisionTreeRegressor(), X.astype(np.float32), np.column_stack([Y, X[:, 0]])),
+    (DecisionTreeRegressor(), np.zeros((5, 2)), np.zeros(5)),
+    (RandomForestClassifier(40, oob_score=True, n_jobs=2), GAPS, Y),
+    (RandomForestClassifier(5, max_leaf_nodes=7, monotonic_cst=[1, 0, 0, 0, 0, 0]), X, Y > 0),
+    (RandomForestRegressor(5, warm_start=True, ccp_alpha=0.01), X, np.column_stack([Y, Y])),
+    (GradientBoostingClassifier(n_estimators=5, subsample=0.5, random_state=np.random.RandomState(1)), X, Y),
+    (GradientBoostingClassifier(n_estimators=5, init="zero", max_leaf_nodes=4), X, Y),
+    (GradientBoostingRegressor(n_estimators=5, init=RandomForestRegressor(2), loss="huber"), X, X[:, 0]),
+    (HistGradientBoostingClassifier(max_iter=4), GAPS, Y),
+    (HistGradientBoostingRegressor(max_iter=4, monotonic_cst=[1, 0, 0, 0, 0, 0], loss="quantile", quantile=0.5), X, X[:, 0]),
+    (HistGradientBoostingClassifier(max_iter=4, categorical_features=[0]), np.round(np.abs(GAPS)), Y),
+    (IsolationForest(n_estimators=5, max_features=3, max_samples=20), X, Y),
+]
+
+
+@pytest.mark.parametrize(("model", "rows", "targets"), CASES, ids=[f"{number}-{case[0]}" for number, case in enumerate(CASES)])
 def test_what_fitting_builds_passes_and_answers_as_before(model: Any, rows: Any, targets: Any) -> None:
     """Best-first, pruned, constrained, with gaps, several outputs, and with random state that prediction doesn't need."""
     fitted = pickle.dumps(pickle.loads(pickle.dumps(model)).fit(rows, targets))

@@ -15,6 +15,7 @@ from scipy.interpolate import BSpline
 from sklearn.cluster import BisectingKMeans, FeatureAgglomeration, KMeans, MiniBatchKMeans
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import (
+    AdaBoostClassifier,
     ExtraTreesClassifier,
     ExtraTreesRegressor,
     GradientBoostingClassifier,
@@ -45,9 +46,11 @@ from sklearn.neighbors import (
 )
 from sklearn.preprocessing import FunctionTransformer, MultiLabelBinarizer, OneHotEncoder
 from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 from sklearn.tree._tree import Tree
 
 from registry.flavors.soundness import (
+    bygone,
     callables,
     clusters,
     encoders,
@@ -63,9 +66,17 @@ from registry.flavors.soundness import (
 
 Check = Callable[[Any], None]
 
+
+def _check_classifying_tree(estimator: Any) -> None:
+    trees.check_estimator(estimator)
+    bygone.check_classifying_tree(estimator)
+
+
 _FAMILIES: tuple[tuple[Check, tuple[type, ...]], ...] = (
     (trees.check_tree, (Tree,)),
-    (trees.check_estimator, trees.TREE_ESTIMATORS),
+    (_check_classifying_tree, (DecisionTreeClassifier, ExtraTreeClassifier)),
+    (trees.check_estimator, (DecisionTreeRegressor, ExtraTreeRegressor)),
+    (bygone.check_boosted_classes, (AdaBoostClassifier,)),
     (
         trees.check_forest,
         (RandomForestClassifier, RandomForestRegressor, ExtraTreesClassifier, ExtraTreesRegressor, RandomTreesEmbedding),
