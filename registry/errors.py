@@ -278,7 +278,7 @@ class ChecksumMismatch(ArtifactRefused):
 
 
 class UnknownFormat(ArtifactRefused):
-    """Neither joblib nor pickle, or an extra is missing."""
+    """Neither joblib, pickle, skops nor ONNX; or the extra that reads it isn't installed."""
 
     slug = "unknown-format"
     title = "The artifact's format isn't known"

@@ -83,7 +83,9 @@ def version(record: Version) -> dict[str, Any]:
 def _skew(environment: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
     """Return which libraries a version was made with in another version than it was published under, or None."""
     recorded: dict[str, Any] = environment.get("recorded") or {}
-    return {name: {"recorded": then, "published_under": environment.get(name)} for name, then in recorded.items()} or None
+    return {
+        name: {"recorded": then, "published_under": environment[name]} for name, then in recorded.items() if name in environment
+    } or None
 
 
 def move(record: Move) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from registry.errors import Finding, ModelyardError, NotAModel, SignatureMismatc
 from registry.flavors import anatomy, skew
 from registry.flavors.contract import Admission
 from registry.flavors.declaring import Draft, draft_of
-from registry.flavors.failures import describe, refusal_of_call, refusal_of_load
+from registry.flavors.failures import describe, own_refusals, own_words, refusal_of_call
 from registry.flavors.formats import SKLEARN
 from registry.flavors.golden import encode_golden, find_difference
 from registry.flavors.probing import probe_missing
@@ -37,47 +37,42 @@ _NOT_DETERMINISTIC = "Two runs on the same rows differed: there are no golden pr
 
 
 def admit(stream: BinaryIO, manifest: dict[str, Any], budget_bytes: int) -> Admission:
-    """Judge an upload that may unpack to `budget_bytes`. Raises NotAModel, UnsafeArtifact, SignatureMismatch."""
-    found = _unpickle(stream, budget_bytes)
-    try:
-        admission = _examine(found, manifest)
-        msgspec.msgpack.encode(admission.as_dict())  # a model's own names and classes may hold what can't travel
-    except ModelyardError:
-        raise
-    except Exception as error:
-        raise NotAModel("The model's attributes aren't those of a fitted estimator.", log_detail=describe(error)) from error
-    return admission
+    """Judge a joblib file or pickle that may unpack to `budget_bytes`. Raises NotAModel, UnsafeArtifact, SignatureMismatch."""
+    with own_refusals():
+        found = unpickle(stream, budget_bytes)
+    return judge_estimator(found, manifest, SKLEARN)
 
 
-def _examine(found: Unpickled, manifest: dict[str, Any]) -> Admission:
-    require_model(found.value)
-    loaded = LoadedEstimator(found.value)
-    draft = _tried(loaded, draft_of(loaded.estimator, manifest))
+def judge_estimator(found: Unpickled, manifest: dict[str, Any], flavor: str, **versions: str) -> Admission:
+    """Judge an estimator that was loaded; `versions` go into its environment. Raises NotAModel, UnsafeArtifact, SignatureMismatch."""
+    with own_words():
+        require_model(found.value)
+        loaded = LoadedEstimator(found.value, found.recorded)
+        draft = draft_of(loaded.estimator, manifest)
+        return judge(loaded, draft, flavor, {**_environment(draft.signature, found.recorded), **versions})
+
+
+def judge(loaded: LoadedEstimator, draft: Draft, flavor: str, environment: dict[str, Any]) -> Admission:
+    """Return what is learned by trying a loaded model. Raises UnsafeArtifact, SignatureMismatch, and what its own values raise."""
+    draft = _tried(loaded, draft)
     first, again = _record(loaded, draft), _record(loaded, draft)
-    deterministic = bool(first) and all(find_difference(first[m], again[m]) is None if m in again else False for m in first)
+    deterministic = bool(first) and all(m in again and find_difference(first[m], again[m]) is None for m in first)
     golden = encode_golden(draft.rows, first) if deterministic and draft.rows is not None else None
     outputs = _outputs(loaded.estimator, first)
-    return Admission(
-        flavor=SKLEARN,
+    admission = Admission(
+        flavor=flavor,
         estimator=loaded.estimator_name,
         signature=replace(draft.signature, outputs=outputs).as_dict(),
         methods=tuple(outputs),
-        environment=_environment(draft.signature, found.recorded),
+        environment=environment,
         golden=golden,
         golden_rows=draft.rows.rows if golden is not None and draft.rows is not None else 0,
         golden_from=draft.rows_from if golden is not None else None,
         deterministic=deterministic,
         findings=() if deterministic else (_NOT_DETERMINISTIC if first else _NO_ROWS,),
     )
-
-
-def _unpickle(stream: BinaryIO, budget_bytes: int) -> Unpickled:
-    try:
-        return unpickle(stream, budget_bytes)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # an operator's own class may raise SystemExit or classes of its own
-        raise refusal_of_load(error) from error
+    msgspec.msgpack.encode(admission.as_dict())  # a model's own names and classes may hold what can't travel
+    return admission
 
 
 def require_model(value: Any) -> None:

@@ -6,8 +6,10 @@ Never reads a source file for a traceback: behind the lock that isn't possible, 
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from registry.errors import ArtifactRefused, NotAModel, UnsafeArtifact
+from registry.errors import ArtifactRefused, ModelyardError, NotAModel, UnsafeArtifact
 from registry.flavors.refusals import Refused
 from registry.flavors.unpickling import Damaged
 
@@ -34,6 +36,28 @@ def reached_out(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and error.errno is not None
 
 
+@contextmanager
+def own_refusals() -> Iterator[None]:
+    """Turn whatever is raised while an artifact is loaded into an ArtifactRefused."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # an operator's own class may raise SystemExit or classes of its own
+        raise refusal_of_load(error) from error
+
+
+@contextmanager
+def own_words() -> Iterator[None]:
+    """Turn whatever a loaded model's attributes raise into NotAModel; our own errors pass."""
+    try:
+        yield
+    except ModelyardError:
+        raise
+    except Exception as error:
+        raise NotAModel("The model's attributes aren't those of a fitted estimator.", log_detail=describe(error)) from error
+
+
 def refusal_of_call(error: BaseException | None) -> UnsafeArtifact | None:
     """Return the refusal of a model that was stopped by the lock while it predicted, or None."""
     if error is None or not reached_out(error):
@@ -43,6 +67,8 @@ def refusal_of_call(error: BaseException | None) -> UnsafeArtifact | None:
 
 def refusal_of_load(error: BaseException) -> ArtifactRefused:
     """Return why an artifact that raised `error` while it was loaded is refused."""
+    if isinstance(error, ArtifactRefused):
+        return error
     log_detail = describe(error)
     if isinstance(error, Refused):
         kind = NotAModel if error.rule in _NO_MODEL else UnsafeArtifact
@@ -65,4 +91,3 @@ def _sentence(error: Exception) -> str:
         f"Loading the artifact raised {type(error).__name__}. It may be damaged, or made with other versions of its libraries; "
         "dump it again with versions near the server's."
     )
-

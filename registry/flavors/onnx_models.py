@@ -18,14 +18,14 @@ import numpy as np
 import pandas as pd
 
 from registry.errors import ModelUnloadable, NotAModel
+from registry.flavors.admission import judge
 from registry.flavors.contract import Admission
 from registry.flavors.declaring import Draft, draft_of
-from registry.flavors.failures import describe
+from registry.flavors.failures import describe, own_refusals, own_words
 from registry.flavors.formats import INSTALLED, ONNX
 from registry.flavors.golden import replay
 from registry.flavors.onnx_estimator import OnnxEstimator, plain_name
 from registry.flavors.onnx_file import OnnxFile, require_plain
-from registry.flavors.opening import judge, own_words, refusal_of_open
 from registry.flavors.refusals import Refused
 from registry.flavors.seeding import seed_table
 from registry.flavors.sklearn import LoadedEstimator
@@ -38,7 +38,8 @@ _VERSION = re.compile(r"[\w.+-]{1,40}", re.ASCII)
 
 def admit(stream: BinaryIO, manifest: dict[str, Any], budget_bytes: int) -> Admission:
     """Judge an upload that may take `budget_bytes`. Raises NotAModel, UnsafeArtifact, SignatureMismatch."""
-    loaded, found = _opened(stream, budget_bytes)
+    with own_refusals():
+        loaded, found = _open(stream, budget_bytes)
     with own_words():
         draft = _with_integers(draft_of(loaded.estimator, manifest), loaded.estimator)
         return judge(loaded, draft, ONNX, _environment(draft, found))
@@ -64,15 +65,6 @@ def warm_up() -> None:
     stream.seek(0)
     if admission.golden is not None:
         replay(load(stream, _WARM_BYTES), admission.golden)
-
-
-def _opened(stream: BinaryIO, budget_bytes: int) -> tuple[LoadedEstimator, OnnxFile]:
-    try:
-        return _open(stream, budget_bytes)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise refusal_of_open(error) from error
 
 
 def _open(stream: BinaryIO, budget_bytes: int) -> tuple[LoadedEstimator, OnnxFile]:

@@ -8,28 +8,22 @@ from __future__ import annotations
 
 import io
 import json
-import platform
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 from zipfile import ZipFile
 
-import joblib
 import numpy as np
-import pandas as pd
 import scipy.sparse
-import sklearn
 from sklearn.linear_model import LogisticRegression
 
 from registry.errors import ModelUnloadable, NotAModel
-from registry.flavors.admission import require_model
+from registry.flavors.admission import judge_estimator
 from registry.flavors.contract import Admission
-from registry.flavors.declaring import draft_of
-from registry.flavors.failures import describe
+from registry.flavors.failures import describe, own_refusals
 from registry.flavors.formats import INSTALLED, SKOPS
 from registry.flavors.golden import replay
-from registry.flavors.opening import judge, own_words, refusal_of_open
 from registry.flavors.refusals import Refused, shown_name
 from registry.flavors.sklearn import LoadedEstimator
 from registry.flavors.soundness import require_sound
@@ -62,17 +56,9 @@ _DAMAGED = "The skops file's schema is damaged: it can't be read. Write the esti
 
 def admit(stream: BinaryIO, manifest: dict[str, Any], budget_bytes: int) -> Admission:
     """Judge an upload that may unpack to `budget_bytes`. Raises NotAModel, UnsafeArtifact, SignatureMismatch."""
-    try:
+    with own_refusals():
         found = read(stream, budget_bytes)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise refusal_of_open(error) from error
-    with own_words():
-        require_model(found.value)
-        loaded = LoadedEstimator(found.value, found.recorded)
-        draft = draft_of(loaded.estimator, manifest)
-        return judge(loaded, draft, SKOPS, _environment(draft.signature.container, found.recorded))
+    return judge_estimator(found, manifest, SKOPS, skops=skops.__version__)
 
 
 def load(stream: BinaryIO, budget_bytes: int) -> LoadedEstimator:
@@ -206,18 +192,3 @@ def _inner(value: Any) -> Iterator[Any]:
     if isinstance(value, dict):
         return (one for one in value.values() if isinstance(one, (dict, list)))
     return (one for one in value if isinstance(one, (dict, list)))
-
-
-def _environment(container: str, recorded: dict[str, str]) -> dict[str, Any]:
-    versions: dict[str, Any] = {
-        "python": platform.python_version(),
-        "scikit-learn": sklearn.__version__,
-        "numpy": np.__version__,
-        "joblib": joblib.__version__,
-        "skops": skops.__version__,
-    }
-    if container == "frame":
-        versions["pandas"] = pd.__version__
-    if recorded.get("scikit-learn", sklearn.__version__) != sklearn.__version__:
-        versions["recorded"] = {"scikit-learn": recorded["scikit-learn"]}
-    return versions

@@ -30,6 +30,7 @@ ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "PYTHONDONTWRITEBYTECODE": "1",
     "XDG_RUNTIME_DIR": "/nonexistent",
+    "ORT_DISABLE_TELEMETRY": "1",  # a thread of onnxruntime's that sends what it sees
 }
 
 

@@ -42,20 +42,17 @@ def main() -> int:
     seed = options.seed if options.seed is not None else secrets.randbelow(2**32)
     print(f"FUZZ_SEED={seed}; findings go to {folder}", file=sys.stderr, flush=True)
     flavors.warm_up()
-    report = Report()
+    report, keeper = Report(), Keeper(folder, reduces=not options.self_test)
     marker = folder / "marker"
     start = time.monotonic()
     if options.self_test:
         judge(_self_test(marker), report)
     elif options.seconds:
-        _for_a_time(options.seconds, seed, marker, report)
+        _for_a_time(options.seconds, seed, marker, report, keeper)
     else:
         judge(itertools.islice(_cases(_mutants(seed)), options.mutations), report)
         judge(itertools.islice(_cases(_programs(seed, marker)), options.programs), report)
-    kept = [
-        _kept(index, finding, folder, reduce=index < MOST_REDUCED and not options.self_test)
-        for index, finding in enumerate(report.findings)
-    ]
+    kept = keeper.keep(report.findings)
     print(
         json.dumps({**_figures(report), "seconds": round(time.monotonic() - start), "marker": marker.exists(), "findings": kept}, indent=1)
     )
@@ -73,13 +70,14 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _for_a_time(seconds: float, seed: int, marker: Path, report: Report) -> None:
+def _for_a_time(seconds: float, seed: int, marker: Path, report: Report, keeper: Keeper) -> None:
     """Take mutations and programs in turn until the time is over."""
     until = time.monotonic() + seconds
     mutants, programs = _cases(_mutants(seed)), _cases(_programs(seed, marker))
     while time.monotonic() < until:
         judge(itertools.islice(mutants, 4000), report, until=until)
         judge(itertools.islice(programs, 2000), report, until=until)
+        keeper.keep(report.findings)
         print(f"{report.count} inputs, {len(report.findings)} findings", file=sys.stderr, flush=True)
 
 
@@ -122,17 +120,31 @@ def _figures(report: Report) -> dict[str, Any]:
     }
 
 
-def _kept(index: int, finding: Finding, folder: Path, *, reduce: bool) -> dict[str, str]:
-    """Write what was found to a file and return its description."""
-    case = finding.case
-    path = folder / f"{index:03}-{finding.kind}"
-    path.write_bytes(case.data)
-    described = {"kind": finding.kind, "what": finding.what, "input": case.label, "way": case.way, "file": str(path)}
-    if reduce:
-        small, how = reduced(finding, good_files())
-        path.with_suffix(".small").write_bytes(small)
-        described["reduced"] = how
-    return described
+class Keeper:
+    """Writes each finding to a file as soon as it is there, the first ones made small as well."""
+
+    def __init__(self, folder: Path, *, reduces: bool) -> None:
+        """Keep files in `folder`."""
+        self._folder = folder
+        self._most_reduced = MOST_REDUCED if reduces else 0
+        self._kept: list[dict[str, str]] = []
+
+    def keep(self, findings: list[Finding]) -> list[dict[str, str]]:
+        """Keep those that are new; return the descriptions of all."""
+        for finding in findings[len(self._kept) :]:
+            self._kept.append(described := self._describe(finding))
+            print(json.dumps(described), file=sys.stderr, flush=True)
+        return self._kept
+
+    def _describe(self, finding: Finding) -> dict[str, str]:
+        case, index = finding.case, len(self._kept)
+        path = self._folder / f"{index:03}-{finding.kind}"
+        path.write_bytes(case.data)
+        described = {"kind": finding.kind, "what": finding.what, "input": case.label, "way": case.way, "file": str(path)}
+        if index < self._most_reduced:
+            small, described["reduced"] = reduced(finding, good_files())
+            path.with_suffix(".small").write_bytes(small)
+        return described
 
 
 if __name__ == "__main__":

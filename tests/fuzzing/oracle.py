@@ -22,6 +22,12 @@ HARMLESS = frozenset({
     "array.__new__",  # a typed array of numbers, as vectorizers use it
     "cpython.PyInterpreterState_Clear",
 })  # fmt: skip
+#: What libraries keep for themselves, and what tells no model from another.
+CACHES = frozenset({
+    "__warningregistry__",  # which warnings were given before
+    "__builtins__",  # the interpreter's own
+    "_upcast_memo",  # scipy.sparse: the common type of two types, by both
+})  # fmt: skip
 _MOST_TEXT = 200
 
 
@@ -78,7 +84,7 @@ def _things() -> Any:
 
 
 def _picture(members: Any) -> dict[str, Any]:
-    return {key: _seen(value, 3) for key, value in list(members.items()) if key not in ("__warningregistry__", "__builtins__")}
+    return {key: _seen(value, 3) for key, value in list(members.items()) if key not in CACHES}
 
 
 def _seen(value: Any, depth: int) -> Any:

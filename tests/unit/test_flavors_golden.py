@@ -15,6 +15,8 @@ from registry.frames import Outputs
 from registry.signature import Signature
 from tests.fixture_models import CASES, case_of, dump
 
+BUDGET_BYTES = 256 << 20
+
 
 def array(*values: Any) -> Outputs:
     """Return outputs of one numeric part."""
@@ -28,7 +30,7 @@ def test_every_model_repeats_its_golden_predictions_when_loaded(name: str) -> No
     recorded = flavors.admit(io.BytesIO(blob), {}).golden
     assert recorded is not None
     assert b"\x80\x04" not in recorded[:2]
-    flavors.replay(flavors.open_flavor("sklearn").load(io.BytesIO(blob)), recorded)
+    flavors.replay(flavors.open_flavor("sklearn").load(io.BytesIO(blob), BUDGET_BYTES), recorded)
 
 
 def test_a_model_that_answers_otherwise_is_unloadable_with_place_and_values() -> None:
@@ -39,7 +41,7 @@ def test_a_model_that_answers_otherwise_is_unloadable_with_place_and_values() ->
     for tree in estimator.estimators_:
         tree.tree_.value[:, 1] += 1e-3
     with pytest.raises(ModelUnloadable) as refused:
-        flavors.replay(flavors.open_flavor("sklearn").load(io.BytesIO(dump(estimator))), recorded)
+        flavors.replay(flavors.open_flavor("sklearn").load(io.BytesIO(dump(estimator)), BUDGET_BYTES), recorded)
     assert "predict, row 0, column 1: " in refused.value.detail
     assert refused.value.detail == refused.value.log_detail
 
@@ -49,7 +51,7 @@ def test_a_model_that_raises_on_its_golden_rows_is_unloadable() -> None:
     recorded = flavors.admit(io.BytesIO(dump(case_of("breast_cancer").estimator)), {}).golden
     assert recorded is not None
     with pytest.raises(ModelUnloadable, match="predict failed"):
-        flavors.replay(flavors.open_flavor("sklearn").load(io.BytesIO(dump(case_of("iris").estimator))), recorded)
+        flavors.replay(flavors.open_flavor("sklearn").load(io.BytesIO(dump(case_of("iris").estimator)), BUDGET_BYTES), recorded)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ def test_a_model_that_raises_on_its_golden_rows_is_unloadable() -> None:
 )
 def test_a_blob_that_is_not_ours_is_unloadable(blob: bytes) -> None:
     """Nothing foreign is raised."""
-    loaded = flavors.open_flavor("sklearn").load(io.BytesIO(dump(case_of("iris").estimator)))
+    loaded = flavors.open_flavor("sklearn").load(io.BytesIO(dump(case_of("iris").estimator)), BUDGET_BYTES)
     with pytest.raises(ModelUnloadable):
         flavors.replay(loaded, blob)
 

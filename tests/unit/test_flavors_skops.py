@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import skops.io
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401 - makes the next import work
 from sklearn.impute import IterativeImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier

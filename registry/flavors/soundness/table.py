@@ -14,6 +14,14 @@ from scipy import sparse as scipy_sparse
 from scipy.interpolate import BSpline
 from sklearn.cluster import BisectingKMeans, FeatureAgglomeration, KMeans, MiniBatchKMeans
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.decomposition import (
+    NMF,
+    DictionaryLearning,
+    LatentDirichletAllocation,
+    MiniBatchDictionaryLearning,
+    MiniBatchNMF,
+    SparseCoder,
+)
 from sklearn.ensemble import (
     AdaBoostClassifier,
     ExtraTreesClassifier,
@@ -55,6 +63,7 @@ from registry.flavors.soundness import (
     clusters,
     encoders,
     histogram_boosting,
+    iterations,
     neighbours,
     random_numbers,
     sparse,
@@ -77,6 +86,10 @@ _FAMILIES: tuple[tuple[Check, tuple[type, ...]], ...] = (
     (_check_classifying_tree, (DecisionTreeClassifier, ExtraTreeClassifier)),
     (trees.check_estimator, (DecisionTreeRegressor, ExtraTreeRegressor)),
     (bygone.check_boosted_classes, (AdaBoostClassifier,)),
+    (
+        iterations.check_iterations,
+        (DictionaryLearning, LatentDirichletAllocation, MiniBatchDictionaryLearning, MiniBatchNMF, NMF, SparseCoder),
+    ),
     (
         trees.check_forest,
         (RandomForestClassifier, RandomForestRegressor, ExtraTreesClassifier, ExtraTreesRegressor, RandomTreesEmbedding),

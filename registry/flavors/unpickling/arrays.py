@@ -10,20 +10,21 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from registry import frames
 from registry.flavors.refusals import Refused
-from registry.flavors.unpickling.tokens import Argument, Pending
+from registry.flavors.unpickling.tokens import Argument, Name, Pending
 
 Dtype = np.dtype[Any]
 
 MOST_DIMENSIONS = 32
 MOST_FIELDS = 64
 LARGEST_ITEM_BYTES = 1 << 20
-_STATE_SIZES = (7, 8, 9)
+_STATE_SIZES, _STATE_VERSIONS = (7, 8, 9), (3, 4)
 _CODE = re.compile(r"[?biufcSUV][0-9]{0,7}|O8?", re.ASCII)
 _ORDERS = frozenset({"<", ">", "=", "|"})
 _JOBLIB_KEYS = frozenset({"subclass", "shape", "order", "dtype", "allow_mmap", "numpy_array_alignment_bytes"})
@@ -40,26 +41,29 @@ def make_dtype(_reading: Any, arguments: tuple[Any, ...]) -> Pending:
 
 def _finish_dtype(code: str, state: Any) -> Dtype:
     """Return the dtype that code and state describe; the state is (version, order, subarray, names, fields, size, alignment[, flags[, metadata]])."""
-    if type(state) is not tuple or len(state) not in _STATE_SIZES or state[1] not in _ORDERS or state[2] is not None:
+    if type(state) is not tuple or len(state) not in _STATE_SIZES:
         raise _not_plain("a data type of NumPy with an odd state")
-    _, order, _, names, fields, size, *_ = state
+    version, order, base, names, fields, size, *_ = state
+    if type(version) is not int or version not in _STATE_VERSIONS or base is not None or not _is_text_of(order, _ORDERS):
+        raise _not_plain("a data type of NumPy with an odd state")
     if names is not None or fields is not None:
         dtype = _structured(names, fields, size)
     elif code.startswith("V"):
         raise _not_plain("a data type of NumPy without a meaning")
     else:
         dtype = np.dtype(code if order == "|" else order + code)
-    if dtype.itemsize > LARGEST_ITEM_BYTES or size not in (-1, dtype.itemsize):
+    if dtype.itemsize > LARGEST_ITEM_BYTES or type(size) is not int or size not in (-1, dtype.itemsize):
         raise _not_plain("a data type of NumPy whose size is wrong")
     return dtype
 
 
 def _structured(names: Any, fields: Any, size: Any) -> Dtype:
-    if type(names) is not tuple or type(fields) is not dict or not 0 < len(names) <= MOST_FIELDS or set(names) != set(fields):
+    plain = type(names) is tuple and type(fields) is dict and 0 < len(names) <= MOST_FIELDS and all(type(name) is str for name in names)
+    if not plain or len(set(names)) != len(names) or set(names) != fields.keys():
         raise _not_plain("a data type of NumPy with odd fields")
     for name in names:
         entry = fields[name]
-        if type(name) is not str or type(entry) is not tuple or len(entry) != 2 or not _is_field(*entry):  # noqa: PLR2004
+        if type(entry) is not tuple or len(entry) != 2 or not _is_field(*entry):  # noqa: PLR2004
             raise _not_plain("a data type of NumPy with odd fields")
     if type(size) is not int or not 0 < size <= LARGEST_ITEM_BYTES:
         raise _not_plain("a data type of NumPy whose size is wrong")
@@ -96,8 +100,8 @@ def array_of(shape: Any, dtype: Any, raw: Any, order: str) -> frames.type_of_arr
     if not isinstance(dtype, np.dtype):
         raise _not_plain("an array without a data type")
     if dtype.hasobject:
-        if type(raw) is not list or len(raw) != count or any(isinstance(one, np.ndarray) and one.dtype.hasobject for one in raw):
-            raise _not_plain("an array of objects whose length is wrong")
+        if type(raw) is not list or len(raw) != count or any(_may_not_stand_in_an_array(one) for one in raw):
+            raise _not_plain("an array of objects that no fitting makes")
         objects = np.fromiter(raw, dtype=object, count=count).reshape(shape)  # the list is in C order whatever the layout is
         return np.array(objects, order=order, copy=None)  # type: ignore[call-overload, no-any-return]
     if type(raw) not in (bytes, bytearray) or len(raw) != count * dtype.itemsize:
@@ -105,9 +109,13 @@ def array_of(shape: Any, dtype: Any, raw: Any, order: str) -> frames.type_of_arr
     return np.frombuffer(raw, dtype).copy().reshape(shape, order=order) if count else np.empty(shape, dtype, order)  # type: ignore[call-overload, no-any-return]
 
 
+def _may_not_stand_in_an_array(value: Any) -> bool:
+    return isinstance(value, Name | Pending) or (isinstance(value, np.ndarray) and value.dtype.hasobject)
+
+
 def make_array_of_buffer(_reading: Any, arguments: tuple[Any, ...]) -> frames.type_of_array:
     """Return an array: `_frombuffer(bytes, dtype, shape, order)`, as NumPy writes it with protocol 5."""
-    if len(arguments) not in (4, 5) or arguments[3] not in ("C", "F", "K", None):
+    if len(arguments) not in (4, 5) or not (arguments[3] is None or _is_text_of(arguments[3], ("C", "F", "K"))):
         raise _not_plain("an array with odd arguments")
     raw, dtype, shape, order = arguments[:4]
     if isinstance(dtype, np.dtype) and dtype.hasobject:
@@ -146,7 +154,7 @@ def finish_joblib_array(reading: Any, state: Any) -> frames.type_of_array:
     if type(state) is not dict or not state.keys() <= _JOBLIB_KEYS or not state.keys() >= {"shape", "order", "dtype", "subclass"}:
         raise _not_plain("an array of joblib with an odd state")
     shape, order, dtype = state["shape"], state["order"], state["dtype"]
-    if order not in ("C", "F") or not isinstance(dtype, np.dtype) or not _stands_for(state["subclass"], np.ndarray, np.memmap):
+    if not _is_text_of(order, ("C", "F")) or not isinstance(dtype, np.dtype) or not _stands_for(state["subclass"], np.ndarray, np.memmap):
         raise _not_plain("an array of joblib with an odd state")
     count = _count(shape)
     if dtype.hasobject:
@@ -176,6 +184,11 @@ def _count(shape: Any) -> int:
     return math.prod(shape)
 
 
+def _is_text_of(value: Any, allowed: Collection[str]) -> bool:
+    """Tell whether a value is one of some texts, without asking the value: comparing and hashing run its own, perhaps native code."""
+    return type(value) is str and value in allowed
+
+
 def _stands_for(token: Any, *classes: type) -> bool:
     return type(token) is Argument and token.cls in classes
 
@@ -190,7 +203,7 @@ def make_bit_generator(reading: Any, arguments: tuple[Any, ...]) -> Any:
     """Return a bit generator: `__bit_generator_ctor(class or its name)`."""
     named = arguments[0] if len(arguments) == 1 else None
     for cls in (_MT19937, _PCG64):
-        if named == cls.__name__ or _stands_for(named, cls):
+        if _is_text_of(named, (cls.__name__,)) or _stands_for(named, cls):
             return reading.create(cls(0), _restore_bit_generator, must_be_built=False)
     raise _not_plain("a random generator other than MT19937 and PCG64; set random_state to a number")
 
@@ -200,7 +213,7 @@ def _restore_bit_generator(_reading: Any, generator: Any, state: Any) -> None:
 
 
 def _checked_state(cls: type, state: Any) -> dict[str, Any]:
-    if type(state) is not dict or state.get("bit_generator") != cls.__name__ or type(state.get("state")) is not dict:
+    if type(state) is not dict or not _is_text_of(state.get("bit_generator"), (cls.__name__,)) or type(state.get("state")) is not dict:
         raise _not_plain("a random generator with an odd state")
     inner = state["state"]
     if cls is _MT19937:
@@ -234,7 +247,7 @@ def make_random_state(reading: Any, arguments: tuple[Any, ...]) -> Any:
 def _restore_random_state(_reading: Any, random: Any, state: Any) -> None:
     words = _checked_state(_MT19937, state)["state"]
     has, gauss = state.get("has_gauss", 0), state.get("gauss", 0.0)
-    if has not in (0, 1) or type(gauss) is not float:
+    if type(has) not in (int, bool) or has not in (0, 1) or type(gauss) is not float:
         raise _not_plain("a random generator with an odd state")
     random.set_state(("MT19937", words["key"], words["pos"], int(has), gauss))
 

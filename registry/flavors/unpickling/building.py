@@ -88,12 +88,12 @@ def restore(reading: Any, target: Any, state: Any) -> None:
 
 @functools.cache
 def _methods(cls: Any) -> frozenset[str]:
-    """Return the names that an attribute must not have: what a class answers itself, unless it is a plain value or a property."""
+    """Return the names that an attribute must not have: methods and properties of the class."""
     names = {name for owner in cls.__mro__ for name in vars(owner)}
     found = set()
     for name in names:
         value = inspect.getattr_static(cls, name)
-        if hasattr(value, "__get__") and not hasattr(value, "__set__") and not isinstance(value, functools.cached_property):
+        if hasattr(value, "__get__") and not isinstance(value, functools.cached_property):
             found.add(name)
     return frozenset(found)
 
@@ -136,7 +136,7 @@ def restorer_of_extra(cls: Any) -> Restore:
 
 def make_encoded(_reading: Any, arguments: tuple[Any, ...]) -> bytes:
     """Return bytes: `encode(text, "latin1")`, as protocol 2 writes them."""
-    if len(arguments) != 2 or type(arguments[0]) is not str or arguments[1] not in ("latin1", "latin-1"):  # noqa: PLR2004
+    if len(arguments) != 2 or type(arguments[0]) is not str or type(arguments[1]) is not str or arguments[1] not in ("latin1", "latin-1"):  # noqa: PLR2004
         raise _odd("call-not-allowed", "text in an odd encoding", name="_codecs.encode")
     return arguments[0].encode("latin1")
 
@@ -190,14 +190,14 @@ def make_default_dict(_reading: Any, arguments: tuple[Any, ...]) -> defaultdict[
     factory = arguments[0] if len(arguments) == 1 else None
     if type(factory) is Argument and factory.cls in (dict, list, set):
         return defaultdict(factory.cls)
-    if factory in (int, float, str, bool):
+    if any(factory is kind for kind in (int, float, str, bool)):
         return defaultdict(factory)
     raise _odd("call-not-allowed", "a defaultdict of something that isn't a plain type")
 
 
 def make_partial(_reading: Any, arguments: tuple[Any, ...]) -> Pending:
     """Begin a partial of `check_array`, which histogram gradient boosting with categories keeps; of nothing else."""
-    if arguments != (check_array,):
+    if len(arguments) != 1 or arguments[0] is not check_array:
         raise Refused(
             "callable-not-allowed",
             "The artifact holds functools.partial, which could call anything. For a FunctionTransformer use a NumPy function such as "

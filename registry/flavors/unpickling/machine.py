@@ -41,6 +41,7 @@ class Reading:
     recorded: dict[str, str] = field(default_factory=dict)
     unbuilt: dict[int, tuple[Any, Restore, bool]] = field(default_factory=dict)
     depth: int = 0
+    pending: int = 0
 
     def create(self, value: Any, restore: Restore, *, must_be_built: bool) -> Any:
         """Note an object that the stream created and may give a state once; return it."""
@@ -66,6 +67,8 @@ def load(stream: BinaryIO, budget_bytes: int) -> Unpickled:
     reading = Reading(Source(stream, budget_bytes))
     value = Machine(reading).run()
     reading.source.require_end()
+    if reading.pending:
+        raise broken("unfinished-object", "an array or a data type without a state")
     for created, _, must_be_built in reading.unbuilt.values():
         if must_be_built:
             raise broken("unfinished-object", f"an object of {type(created).__name__} without a state")
@@ -136,7 +139,7 @@ class Machine(Stack):
             )
         if type(arguments) is not tuple:
             raise broken("call-not-allowed", "a call whose arguments aren't a tuple")
-        self.stack[-1] = called.make(self.reading, arguments)
+        self._push_made(called.make(self.reading, arguments))
 
     def _new_object(self) -> None:
         arguments = self.stack.pop()
@@ -148,13 +151,18 @@ class Machine(Stack):
                 "Publish only the fitted estimator, dumped with joblib.dump.",
                 name=_described(named),
             )
-        self.stack[-1] = building.make_new(self.reading, named, arguments)
+        self._push_made(building.make_new(self.reading, named, arguments))
+
+    def _push_made(self, value: Any) -> None:
+        self.reading.pending += type(value) is Pending
+        self.stack[-1] = value
 
     def _build(self) -> None:
         state = self.stack.pop()
         target = self.stack[-1]
         if type(target) is Pending:
             value = target.finish(self.reading, state)
+            self.reading.pending -= 1
             for key in target.keys:
                 self.memo[key] = value
             self.stack[-1] = value
@@ -184,7 +192,7 @@ def _described(value: Any) -> str:
 #: Opcodes of pickletools.opcodes; what isn't here is refused, among them INST, OBJ, NEWOBJ_EX, EXT1 to 4, PERSID, BINPERSID,
 #: NEXT_BUFFER, READONLY_BUFFER, DUP, and all that protocols 0 and 1 alone use.
 _BY_CODE: dict[int, Callable[[Machine], None]] = {
-    0x80: Machine._proto, 0x95: Machine._frame, ord("N"): Machine._none, 0x88: Machine._true, 0x89: Machine._false,
+    0x95: Machine._frame, ord("N"): Machine._none, 0x88: Machine._true, 0x89: Machine._false,
     ord("J"): Machine._int, ord("K"): Machine._int1, ord("M"): Machine._int2, 0x8A: Machine._long1, 0x8B: Machine._long4, ord("G"): Machine._float,
     0x8C: Machine._text1, ord("X"): Machine._text4, 0x8D: Machine._text8,
     ord("C"): Machine._bytes1, ord("B"): Machine._bytes4, 0x8E: Machine._bytes8, 0x96: Machine._bytearray8,

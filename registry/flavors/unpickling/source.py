@@ -91,9 +91,20 @@ class Source:
             got = self._stream.readinto(view[from_window:])  # type: ignore[attr-defined]
             if not got:
                 raise Damaged
-            self._spend(got)
+            self.charge(got)
             from_window += got
         return array
+
+    def require_budget(self, count: int) -> None:
+        """Raise Refused where `count` bytes more could never be read."""
+        if count > self._left + self.end - self.pos:
+            raise _too_large()
+
+    def charge(self, count: int) -> None:
+        """Count `count` bytes of memory that an artifact costs beside its own. Raises Refused over the budget."""
+        self._left -= count
+        if self._left < 0:
+            raise _too_large()
 
     def require_end(self) -> None:
         """Raise Refused where anything follows."""
@@ -120,7 +131,7 @@ class Source:
         piece = self._piece(at_most)
         if not piece:
             raise Damaged
-        self._spend(len(piece))
+        self.charge(len(piece))
         return piece
 
     def _piece(self, at_most: int) -> bytes:
@@ -130,11 +141,6 @@ class Source:
             if isinstance(error, lzma.LZMAError) and "memory" in str(error).lower():
                 raise _too_large() from error
             raise Damaged from error
-
-    def _spend(self, count: int) -> None:
-        self._left -= count
-        if self._left < 0:
-            raise _too_large()
 
 
 class _Decompressor(Protocol):

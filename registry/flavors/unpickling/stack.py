@@ -22,6 +22,11 @@ HIGHEST_PROTOCOL = 5
 LONGEST_INTEGER_BYTES = 64
 MOST_KEY_PARTS = 64
 
+#: What an empty container costs, about (sys.getsizeof of CPython 3.11, with its place on the stack).
+_LIST_BYTES, _DICT_BYTES, _SET_BYTES = 64, 72, 224
+#: Python's hash of an integer is its remainder by this prime: larger ones collide at will.
+_HASH_PRIME = 2**61 - 1
+
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None), complex})
 _LISTS = frozenset({list})
 _DICTS = frozenset({dict, OrderedDict, defaultdict, Bunch})
@@ -48,7 +53,7 @@ class Stack:
             raise Refused("unknown-protocol", "The pickle's protocol is higher than 5. Dump the estimator with joblib.dump.")
 
     def _frame(self) -> None:
-        self.source.take(8)  # a hint for readers with a buffer; what it promises isn't relied on
+        self.source.require_budget(int.from_bytes(self.source.take(8), "little"))  # a hint for readers with a buffer, no more
 
     def _none(self) -> None:
         self.stack.append(None)
@@ -110,6 +115,7 @@ class Stack:
     # -- containers --------------------------------------------------------------------------------------------------
 
     def _mark(self) -> None:
+        self.source.charge(_LIST_BYTES)
         self.metastack.append(self.stack)
         self.stack = []
 
@@ -144,6 +150,7 @@ class Stack:
         self.stack.append(tuple(items))
 
     def _empty_list(self) -> None:
+        self.source.charge(_LIST_BYTES)
         self.stack.append([])
 
     def _append(self) -> None:
@@ -155,6 +162,7 @@ class Stack:
         self._target(_LISTS).extend(items)
 
     def _empty_dict(self) -> None:
+        self.source.charge(_DICT_BYTES)
         self.stack.append({})
 
     def _set_item(self) -> None:
@@ -175,6 +183,7 @@ class Stack:
             target[key] = value
 
     def _empty_set(self) -> None:
+        self.source.charge(_SET_BYTES)
         self.stack.append(set())
 
     def _add_items(self) -> None:
@@ -234,12 +243,15 @@ def require_keys(keys: Iterable[Any]) -> None:
 
 def require_key(key: Any) -> None:
     """Raise Refused unless `key` is a scalar or a flat tuple of scalars: hashing anything else runs foreign code, or runs deep."""
-    kind = type(key)
-    if kind in _SCALARS or (isinstance(key, np.generic) and key.dtype.kind in "biufcSU"):
+    if _is_scalar(key) or (isinstance(key, np.generic) and key.dtype.kind in "biufcSU"):
         return
-    if kind is tuple and len(key) <= MOST_KEY_PARTS and all(type(part) in _SCALARS for part in key):
+    if type(key) is tuple and len(key) <= MOST_KEY_PARTS and all(_is_scalar(part) for part in key):
         return
     raise broken("key-not-allowed", f"{type_name(key)} as a key of a dict or a member of a set")
+
+
+def _is_scalar(value: Any) -> bool:
+    return type(value) in _SCALARS and (type(value) is not int or -_HASH_PRIME < value < _HASH_PRIME)
 
 
 def broken(rule: str, what: str, **found: Any) -> Refused:
