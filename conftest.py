@@ -5,9 +5,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Before NumPy comes in: test processes share few cores, and idle OpenMP threads that wait for each other cost more than they give.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Before onnxruntime comes in: its telemetry is a thread.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 ROOT = Path(__file__).resolve().parent
 KINDS = frozenset({"unit", "integration", "conformance", "e2e"})

@@ -5,6 +5,7 @@ Written for tests without the unpickler, which lists what it creates by itself. 
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -38,3 +39,8 @@ def _inside(one: Any) -> list[Any]:
     if type(one).__module__.startswith(("sklearn.", "scipy.")):
         return list(getattr(one, "__dict__", {}).values())
     return []
+
+
+def named(value: object) -> str:
+    """Return a test's id for a parameter: its text without addresses, which differ from process to process."""
+    return re.sub(r" at 0x[0-9A-Fa-f]+", "", str(value))

@@ -59,11 +59,13 @@ def programs_of(models: list[Any], count: int, seed_number: int, marker: str) ->
 
 @st.composite
 def programs(draw: Any, parts: tuple[Any, ...], marker: str) -> tuple[str, bytes]:
-    """Draw a program of one of five kinds, with its kind."""
+    """Draw a program of one of six kinds, with its kind."""
     start = b"\x80" + bytes([draw(st.sampled_from((2, 3, 4, 4, 5)))])
-    kind = draw(st.sampled_from(("spoilt", "spoilt", "spoilt", "spoilt", "planted", "value", "calls", "soup")))
+    kind = draw(st.sampled_from(("spoilt", "spoilt", "spoilt", "late", "planted", "value", "calls", "soup")))
     if kind in ("spoilt", "planted"):
         return kind, start + _model(draw, parts, marker, hostile=kind == "planted") + STOP
+    if kind == "late":
+        return kind, start + _late(draw, parts, marker) + STOP
     if kind == "value":
         return kind, start + _value(draw, marker, 0) + STOP
     if kind == "calls":
@@ -107,11 +109,24 @@ def _model(draw: Any, parts: tuple[Any, ...], marker: str, *, hostile: bool) -> 
     return named(cls.__module__, cls.__qualname__) + b")" + NEWOBJ + b"}" + MARK + items + b"u" + BUILD
 
 
+def _late(draw: Any, parts: tuple[Any, ...], marker: str) -> bytes:
+    """Push a model that was built before one of its attributes was."""
+    cls, state = draw(st.sampled_from(parts))
+    form = draw(st.sampled_from(("csr_matrix", "csr_array", "coo_matrix", "csc_matrix")))
+    made = named(f"scipy.sparse._{form[:3]}", form) + b")" + NEWOBJ + b"q\xc8"
+    state = {**state, draw(st.sampled_from(tuple(state))): b"h\xc8"}
+    items = b"".join(text(name) + code for name, code in state.items())
+    model = named(cls.__module__, cls.__qualname__) + b")" + NEWOBJ + b"}" + MARK + items + b"u" + BUILD
+    return made + b"0" + model + b"h\xc8" + _sparse_state(draw) + BUILD + b"0"
+
+
 def _attribute(draw: Any, parts: tuple[Any, ...], marker: str) -> bytes:
-    match draw(st.integers(0, 3)):
+    match draw(st.integers(0, 4)):
         case 0:
             return _good_array(draw)
         case 1:
+            return _sparse(draw)
+        case 2:
             _, other = draw(st.sampled_from(parts))
             return draw(st.sampled_from(tuple(other.values())))  # type: ignore[no-any-return]
         case _:
@@ -239,8 +254,46 @@ def _dtype(kind: str) -> bytes:
     return named("numpy", "dtype") + MARK + text(kind.lstrip("<>")) + b"\x89\x88" + TUPLE + REDUCE + _pushed(state) + BUILD
 
 
+def _sparse(draw: Any, marker: str = "", depth: int = 0) -> bytes:
+    """Push a sparse matrix whose indices lead astray: whoever compares or converts it before it was checked runs native code on it."""
+    form = draw(st.sampled_from(("csr", "csc", "coo", "bsr", "dia")))
+    kind = draw(st.sampled_from(("matrix", "array")))
+    return named(f"scipy.sparse._{form}", f"{form}_{kind}") + b")" + NEWOBJ + _sparse_state(draw) + BUILD
+
+
+def _sparse_state(draw: Any) -> bytes:
+    far = draw(st.sampled_from((0, 3, 2**30, -(2**30))))
+    indices = _pushed(np.array([far, 3, 1, 0, -far], dtype="i4"))
+    parts = {
+        "_shape": _pushed((5, 5)), "indptr": _pushed(np.array([0, far, 1, 2, 3, 5], dtype="i4")), "indices": indices,
+        "offsets": indices, "coords": indices + indices + b"\x86", "data": _pushed(np.arange(5.0)),
+    }  # fmt: skip
+    return b"}" + MARK + b"".join(text(name) + code for name, code in parts.items()) + b"u"
+
+
+def _deep(draw: Any, marker: str = "", depth: int = 0) -> bytes:
+    """Push a value so deep that hashing it overflows the native stack; now and then, since it is long."""
+    return b")" + b"\x85" * (300_000 if draw(st.integers(0, 9)) == 0 else 70)
+
+
 _PLAIN = (_constant, _number, _number, _text, _text, _zeros)
-_ALL = (*_PLAIN, _tuple, _tuple, _list, _filled, _known, _good_array, _good_array, _joblib_array, _object, _call, _call)
+_ALL = (
+    *_PLAIN,
+    _tuple,
+    _tuple,
+    _list,
+    _filled,
+    _known,
+    _good_array,
+    _good_array,
+    _joblib_array,
+    _object,
+    _call,
+    _call,
+    _sparse,
+    _sparse,
+    _deep,
+)
 
 
 def _scrap(draw: Any, marker: str) -> bytes:

@@ -28,7 +28,7 @@ from registry.flavors.refusals import Refused
 from registry.flavors.soundness import require_sound
 from registry.flavors.soundness.neighbours import rebuilt_metric_state, rebuilt_tree
 from tests.bitwise import same
-from tests.walking import objects_of
+from tests.walking import named, objects_of
 
 pytestmark = pytest.mark.unit
 RANDOM = np.random.default_rng(3)
@@ -98,7 +98,7 @@ def test_crafted_indices_of_a_search_tree_are_thrown_away() -> None:
         ("weights", np.ones(3)),
         ("weights", "heavy"),
     ],
-    ids=str,
+    ids=named,
 )
 def test_a_search_tree_with_odd_parts_is_refused(part: str, value: Any) -> None:
     """Points that aren't finite numbers, and a metric or weights that don't fit them."""
@@ -112,7 +112,7 @@ def test_a_search_tree_with_odd_parts_is_refused(part: str, value: Any) -> None:
 @pytest.mark.parametrize(
     "state",
     [None, (), (2.0, np.ones(2)), (-1.0, np.ones(2), np.eye(2)), (2.0, np.array([np.inf]), np.eye(1)), (2.0, [1.0], np.eye(1))],
-    ids=str,
+    ids=named,
 )
 def test_a_metric_with_odd_parts_is_refused(state: Any) -> None:
     """Its sizes are taken on trust by native code."""
@@ -136,7 +136,7 @@ def test_a_metric_with_odd_parts_is_refused(state: Any) -> None:
         ("weights", max, "callable-not-allowed"),
         ("metric_params", {"func": max}, "callable-not-allowed"),
     ],
-    ids=str,
+    ids=named,
 )
 @pytest.mark.parametrize("cls", [KNeighborsClassifier, RadiusNeighborsClassifier])
 def test_neighbours_with_odd_attributes_are_refused(cls: Any, name: str, value: Any, rule: str) -> None:
@@ -170,7 +170,7 @@ def test_a_density_over_other_points_is_refused() -> None:
         ("_sparse", True),
         ("_impl", "epsilon_svr"),
     ],
-    ids=str,
+    ids=named,
 )
 @pytest.mark.parametrize("cls", [SVC, NuSVC])
 def test_a_support_vector_machine_with_sizes_that_do_not_fit_is_refused(cls: Any, name: str, value: Any) -> None:
@@ -238,7 +238,7 @@ def test_sparse_matrices_of_scipy_pass_unchanged(form: str) -> None:
         ("dia_array", "offsets", np.array([2**31 - 1], np.int32)),
         ("dia_array", "offsets", np.array([0, 1], np.int32)),
     ],
-    ids=str,
+    ids=named,
 )
 def test_a_sparse_matrix_that_points_outside_itself_is_refused(form: str, name: str, value: Any) -> None:
     """Native code would read or write there."""
@@ -270,7 +270,7 @@ CITIES = np.array([["Bonn", "a"], ["Oslo", "b"], ["Bonn", "c"], ["Rome", "c"]], 
         ("_infrequent_indices", [np.array([99]), np.array([0, 1])]),
         ("_infrequent_enabled", None),
     ],
-    ids=str,
+    ids=named,
 )
 def test_a_one_hot_encoder_whose_codes_leave_its_columns_is_refused(name: str, value: Any) -> None:
     """Its codes become the indices of a sparse matrix."""
@@ -309,7 +309,7 @@ def test_the_cache_of_a_label_binarizer_is_thrown_away() -> None:
         ("_c", np.zeros(2)),
         ("axis", 5),
     ],
-    ids=str,
+    ids=named,
 )
 def test_a_spline_whose_parts_do_not_fit_is_refused(name: str, value: Any) -> None:
     """Native code finds the coefficients by the number of knots."""
@@ -365,7 +365,7 @@ def test_settings_for_a_whole_machine_are_settled_for_one_thread() -> None:
         OneClassSVM(kernel="sigmoid"),
         SplineTransformer(sparse_output=True, extrapolation="periodic"),
     ],
-    ids=str,
+    ids=named,
 )
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
 def test_what_fitting_builds_passes_and_answers_as_before(model: Any, sparse: bool) -> None:

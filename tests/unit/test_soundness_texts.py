@@ -28,7 +28,7 @@ from registry.flavors.refusals import Refused
 from registry.flavors.soundness import require_sound
 from registry.flavors.soundness.table import CHECKS
 from registry.flavors.soundness.token_patterns import why_slow
-from tests.walking import objects_of
+from tests.walking import named, objects_of
 
 pytestmark = pytest.mark.unit
 READ = sorted(
@@ -57,7 +57,7 @@ def test_a_vectorizer_that_opens_files_is_refused(cls: Any, source: Any) -> None
 
 
 @pytest.mark.parametrize("name", ["analyzer", "tokenizer", "preprocessor", "strip_accents"])
-@pytest.mark.parametrize("value", [len, str, functools.partial(len), ["unhashable"]], ids=str)
+@pytest.mark.parametrize("value", [len, str, functools.partial(len), ["unhashable"]], ids=named)
 def test_a_vectorizer_with_a_function_is_refused_with_advice(name: str, value: Any) -> None:
     """Whatever it is, it isn't one of scikit-learn's names."""
     refusal = refused(CountVectorizer(**{name: value}))
@@ -149,7 +149,7 @@ def test_a_pattern_that_is_not_looked_at_by_characters_is_not_judged() -> None:
         ["fine"],
         7,
     ],
-    ids=str,
+    ids=named,
 )
 @pytest.mark.parametrize("cls", [CountVectorizer, TfidfVectorizer, DictVectorizer])
 def test_a_vocabulary_with_a_gap_is_refused(cls: Any, vocabulary: Any) -> None:
@@ -162,7 +162,7 @@ def test_a_vocabulary_with_a_gap_is_refused(cls: Any, vocabulary: Any) -> None:
 @pytest.mark.parametrize(
     "settings",
     [{"stop_words": 7}, {"stop_words": "german"}, {"ngram_range": (1, 10**6)}, {"ngram_range": 3}, {"ngram_range": (0, 1)}],
-    ids=str,
+    ids=named,
 )
 def test_a_vectorizer_with_odd_settings_is_refused(settings: dict[str, Any]) -> None:
     """They would raise, or take for ever, for each text."""
@@ -196,7 +196,7 @@ def test_a_hasher_with_an_impossible_number_of_columns_is_refused(cls: Any, colu
         DictVectorizer().fit([{"a": 1, "b": "x"}]),
         FeatureHasher(n_features=8),
     ],
-    ids=str,
+    ids=named,
 )
 def test_usual_vectorizers_pass(model: Any) -> None:
     """With their words, stop words and n-grams."""
@@ -222,7 +222,7 @@ def test_usual_vectorizers_pass(model: Any) -> None:
         Nystroem(kernel=len),
         GaussianProcessRegressor(PairwiseKernel(metric=len)),
     ],
-    ids=str,
+    ids=named,
 )
 def test_a_function_that_prediction_would_call_is_refused(model: Any) -> None:
     """Only numpy's element-wise functions may stay."""
@@ -243,7 +243,7 @@ def test_a_function_that_prediction_would_call_is_refused(model: Any) -> None:
         SelectKBest(f_classif),
         GaussianProcessRegressor(1.0 * RBF() + PairwiseKernel(metric="rbf")),
     ],
-    ids=str,
+    ids=named,
 )
 def test_functions_that_only_compute_or_are_not_called_pass(model: Any) -> None:
     """Element-wise functions of numpy, scores for fitting, and scikit-learn's own kernels."""

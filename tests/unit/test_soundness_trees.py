@@ -25,7 +25,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from registry.flavors.refusals import Refused
 from registry.flavors.soundness import require_sound
 from tests.bitwise import same
-from tests.walking import objects_of
+from tests.walking import named, objects_of
 
 pytestmark = pytest.mark.unit
 X, Y = make_classification(200, 6, n_informative=4, n_classes=3, random_state=0)
@@ -116,7 +116,7 @@ def with_foreign_member(model: Any) -> None:
         KMeans(3, n_init=1),
         BisectingKMeans(3),
     ],
-    ids=str,
+    ids=named,
 )
 def test_an_estimator_that_takes_other_columns_than_its_parts_is_refused(model: Any, change: Change) -> None:
     """Its input would be measured by a number that the native code never sees."""
@@ -125,7 +125,7 @@ def test_an_estimator_that_takes_other_columns_than_its_parts_is_refused(model: 
     assert refused(fitted).rule in {"broken-tree", "broken-clusters"}
 
 
-@pytest.mark.parametrize("model", [RandomForestRegressor(2), IsolationForest(n_estimators=2)], ids=str)
+@pytest.mark.parametrize("model", [RandomForestRegressor(2), IsolationForest(n_estimators=2)], ids=named)
 def test_a_forest_with_a_member_that_is_no_tree_is_refused(model: Any) -> None:
     """A forest hands its rows to its members unseen."""
     fitted = pickle.loads(pickle.dumps(model)).fit(X, Y)
@@ -251,7 +251,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("model", "rows", "targets"), CASES, ids=[f"{number}-{case[0]}" for number, case in enumerate(CASES)])
+@pytest.mark.parametrize(("model", "rows", "targets"), CASES, ids=[f"{number}-{type(case[0]).__name__}" for number, case in enumerate(CASES)])
 def test_what_fitting_builds_passes_and_answers_as_before(model: Any, rows: Any, targets: Any) -> None:
     """Best-first, pruned, constrained, with gaps, several outputs, and with random state that prediction doesn't need."""
     fitted = pickle.dumps(pickle.loads(pickle.dumps(model)).fit(rows, targets))

@@ -91,7 +91,7 @@ def _finish_array(state: Any) -> frames.type_of_array:
     if type(state) is not tuple or len(state) not in (4, 5):
         raise _not_plain("an array with an odd state")
     shape, dtype, fortran, raw = state[-4:]
-    return _native(array_of(shape, dtype, raw, "F" if fortran else "C"))
+    return _native(array_of(shape, dtype, raw, _order_of(fortran)))
 
 
 def array_of(shape: Any, dtype: Any, raw: Any, order: str) -> frames.type_of_array:
@@ -145,7 +145,7 @@ def _finish_masked_array(state: Any) -> frames.type_of_array:
     if type(state) is not tuple or len(state) != 7:  # noqa: PLR2004
         raise _not_plain("a masked array with an odd state")
     _, shape, dtype, fortran, raw, mask, _ = state
-    order = "F" if fortran else "C"
+    order = _order_of(fortran)
     return np.ma.MaskedArray(array_of(shape, dtype, raw, order), array_of(shape, np.dtype(bool), mask, order))
 
 
@@ -182,6 +182,13 @@ def _count(shape: Any) -> int:
     if type(shape) is not tuple or len(shape) > MOST_DIMENSIONS or not all(type(size) is int and size >= 0 for size in shape):
         raise _not_plain("an array with an odd shape")
     return math.prod(shape)
+
+
+def _order_of(fortran: Any) -> str:
+    """Return an array's order by the flag in its state. Raises Refused."""
+    if type(fortran) not in (bool, int):
+        raise _not_plain("an array with an odd state")
+    return "F" if fortran else "C"
 
 
 def _is_text_of(value: Any, allowed: Collection[str]) -> bool:

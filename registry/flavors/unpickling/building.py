@@ -113,6 +113,8 @@ def _restore_isotonic(reading: Any, target: Any, state: Any) -> None:
         return
     if not all(type(one) is np.ndarray and one.ndim == 1 and one.dtype.kind == "f" and one.size for one in (x, y)) or len(x) != len(y):
         raise _odd("state-not-allowed", "an isotonic regression with odd thresholds")
+    if type(target.__dict__.get("out_of_bounds")) is not str:
+        raise _odd("state-not-allowed", "an isotonic regression that doesn't say what lies outside of it")
     target._build_f(x, y)  # noqa: SLF001 - its own __setstate__ does this
 
 
@@ -208,10 +210,11 @@ def make_partial(_reading: Any, arguments: tuple[Any, ...]) -> Pending:
 
 
 def _finish_partial(_reading: Any, state: Any) -> Any:
-    if type(state) is not tuple or len(state) != 4 or state[0] is not check_array or state[1] != () or state[3]:  # noqa: PLR2004
+    if type(state) is not tuple or len(state) != 4 or state[0] is not check_array:  # noqa: PLR2004
         raise _odd("state-not-allowed", "an odd functools.partial")
-    keywords = state[2]
-    if type(keywords) is not dict or not all(type(key) is str and _is_plain(value) for key, value in keywords.items()):
+    _, arguments, keywords, rest = state
+    plain = type(arguments) is tuple and type(keywords) is dict and (rest is None or type(rest) is dict)
+    if not plain or arguments or rest or not all(type(key) is str and _is_plain(value) for key, value in keywords.items()):
         raise _odd("state-not-allowed", "an odd functools.partial")
     return functools.partial(check_array, **keywords)
 

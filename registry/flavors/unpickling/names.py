@@ -215,7 +215,8 @@ def _make_ufunc(_reading: Any, arguments: tuple[Any, ...]) -> Any:
     """Return a ufunc: `_ufunc_reconstruct(module, name)`, as older NumPy wrote it."""
     found = TABLE.get(("numpy", arguments[1])) if len(arguments) == 2 and type(arguments[1]) is str else None  # noqa: PLR2004
     if not isinstance(found, np.ufunc):
-        raise advice.refuse_name("numpy", str(arguments[-1:])[:80])
+        name = arguments[-1] if arguments and type(arguments[-1]) is str else "(not a name)"
+        raise advice.refuse_name("numpy", name[:80])
     return found
 
 
