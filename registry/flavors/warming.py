@@ -54,7 +54,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, PolynomialFeatures, QuantileTransformer, StandardScaler
 from sklearn.svm import SVC, LinearSVC, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier
-from sklearn.utils import all_estimators
+from sklearn.utils import _pprint, all_estimators
 
 from registry.flavors import onnx_models, skops_files
 from registry.flavors.admission import admit
@@ -63,7 +63,20 @@ from registry.flavors.sklearn import load
 from registry.flavors.unpickling import names
 
 #: Not used here by name: importing them is the point.
-PRELOADED = (bz2, gzip, lzma, zlib, unicodedata, scipy.linalg, scipy.optimize, scipy.sparse, scipy.spatial, scipy.special, scipy.stats)
+PRELOADED = (
+    bz2,
+    gzip,
+    lzma,
+    zlib,
+    unicodedata,
+    _pprint,
+    scipy.linalg,
+    scipy.optimize,
+    scipy.sparse,
+    scipy.spatial,
+    scipy.special,
+    scipy.stats,
+)
 
 #: What each small model may unpack to.
 BUDGET_BYTES = 16 << 20

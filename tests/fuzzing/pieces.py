@@ -18,7 +18,7 @@ from joblib.numpy_pickle import NumpyUnpickler
 
 #: How to pack a stream again, and how to unpack it, by the first bytes of a file.
 PACKINGS: tuple[tuple[bytes, Callable[[bytes], bytes], Callable[[bytes], bytes]], ...] = (
-    (b"\x1f\x8b", gzip.decompress, lambda raw: gzip.compress(raw, 1)),
+    (b"\x1f\x8b", gzip.decompress, lambda raw: gzip.compress(raw, 1, mtime=0)),
     (b"\x78", zlib.decompress, lambda raw: zlib.compress(raw, 1)),
     (b"BZh", bz2.decompress, lambda raw: bz2.compress(raw, 1)),
     (b"\xfd7zXZ\x00", lzma.decompress, lambda raw: lzma.compress(raw, preset=0)),

@@ -12,7 +12,7 @@ from tests.fuzzing.judge import Finding, findings_of
 from tests.fuzzing.pieces import unpacked
 
 MOST_ATTEMPTS = 150
-_SHOWN = 60
+_SHOWN, _MOST_SHOWN = 60, 1000
 
 
 def reduced(finding: Finding, files: dict[str, bytes]) -> tuple[bytes, str]:
@@ -42,7 +42,7 @@ def _taken_back(good: bytes, bad: bytes, still: Callable[[bytes], bool]) -> tupl
         f"{start}: {good[start:stop][:_SHOWN]!r} -> {new[:_SHOWN]!r} after {good[max(0, start - 40) : start]!r}"
         for start, stop, new in changes
     ]
-    return _changed(good, changes), "; ".join(shown)
+    return _changed(good, changes), "; ".join(shown)[:_MOST_SHOWN]
 
 
 def _changed(good: bytes, changes: list[tuple[int, int, bytes]]) -> bytes:

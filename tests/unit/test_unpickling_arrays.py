@@ -133,6 +133,8 @@ EIGHT = b"K\x08"
         array(b"(K\x01" + TUPLE_OF_3 + dtype("O8", "|") + b"\x89" + b"]t"),
         array(b"(K\x01J\xff\xff\xff\xff\x85" + dtype("f8") + b"\x89" + b"C\x00t"),
         array(b"(K\x01" + TUPLE_OF_3 + text("f8") + b"\x89" + b"C\x18" + b"x" * 24 + b"t"),
+        array(b"(K\x01" + TUPLE_OF_3 + dtype("b1") + b"\x89" + b"C\x03\x00\x01\x02t"),
+        array(b"(K\x01K\x00\x85" + dtype("U0") + b"\x89" + b"C\x00t"),
         array(b"]"),
         call("numpy._core.multiarray", "_reconstruct", name("numpy", "float64"), b"K\x00\x85", b"C\x01b"),
         call("numpy._core.multiarray", "scalar", dtype("O8", "|"), b"C\x08" + b"x" * 8),

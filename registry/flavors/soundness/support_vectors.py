@@ -17,6 +17,10 @@ from registry.flavors.soundness.reading import FIT_AGAIN, attributes, numbers, r
 RULE = "broken-support-vectors"
 _KERNELS = frozenset({"linear", "poly", "rbf", "sigmoid", "precomputed"})
 _PRECOMPUTED = "precomputed"
+#: What fitting makes, and prediction hands to native code.
+_FITTED = frozenset(
+    {"support_", "support_vectors_", "_n_support", "_dual_coef_", "_intercept_", "_probA", "_probB", "_effective_probability", "shape_fit_"}
+)
 _SPARSE = (csr_matrix, csr_array)
 
 
@@ -41,10 +45,10 @@ def _check(machine: Any, *, classes: bool) -> None:
         )
     if "_impl" in stored or "_sparse_kernels" in stored:
         raise _broken(machine, "says of itself which machine it is")
-    if "support_" not in stored:
+    if not _FITTED & stored.keys():
         return
     counts = whole_numbers(stored.get("_n_support"))
-    support = whole_numbers(stored["support_"])
+    support = whole_numbers(stored.get("support_"))
     if counts is None or support is None or not 2 <= len(counts) <= max(2, len(support)):  # noqa: PLR2004 - two classes
         raise _broken(machine, "has no counts of support vectors")
     if classes and (counts.min() < 0 or int(counts.sum()) != len(support)):

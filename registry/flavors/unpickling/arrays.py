@@ -76,7 +76,7 @@ def _structured(names: Any, fields: Any, size: Any) -> Dtype:
 
 
 def _is_field(dtype: Any, offset: Any) -> bool:
-    return isinstance(dtype, np.dtype) and dtype.fields is None and not dtype.hasobject and type(offset) is int and offset >= 0
+    return isinstance(dtype, np.dtype) and dtype.kind in "iufSU" and type(offset) is int and offset >= 0
 
 
 def make_array(_reading: Any, arguments: tuple[Any, ...]) -> Pending:
@@ -106,7 +106,7 @@ def array_of(shape: Any, dtype: Any, raw: Any, order: str) -> frames.type_of_arr
         return np.array(objects, order=order, copy=None)  # type: ignore[call-overload, no-any-return]
     if type(raw) not in (bytes, bytearray) or len(raw) != count * dtype.itemsize:
         raise _not_plain("an array whose length is wrong")
-    return np.frombuffer(raw, dtype).copy().reshape(shape, order=order) if count else np.empty(shape, dtype, order)  # type: ignore[call-overload, no-any-return]
+    return _over_buffer(np.frombuffer(raw, np.uint8).copy(), dtype, shape, order)
 
 
 def _may_not_stand_in_an_array(value: Any) -> bool:
@@ -172,8 +172,12 @@ def _native(array: frames.type_of_array) -> frames.type_of_array:
 
 
 def _over_buffer(buffer: frames.type_of_array, dtype: Dtype, shape: tuple[int, ...], order: str) -> frames.type_of_array:
+    if not dtype.itemsize:
+        raise _not_plain("an array whose elements have no size")
     if not buffer.size:
         return np.empty(shape, dtype, order)  # type: ignore[call-overload, no-any-return]
+    if dtype.kind == "b" and buffer.max() > 1:  # compiled code counts on 0 and 1
+        raise _not_plain("an array of true and false that has other values")
     return buffer.view(dtype).reshape(shape, order=order)  # type: ignore[call-overload, no-any-return]
 
 
