@@ -12,8 +12,14 @@ WORKDIR /app
 # The environment holds no pip: the base image's own installs into it.
 RUN python -m venv --without-pip /opt/modelyard
 COPY requirements.lock ./
+COPY requirements/lz4.lock requirements/onnx.lock requirements/skops.lock requirements/
+# Formats beside joblib's: docker build --build-arg EXTRAS="skops onnx lz4" .
+ARG EXTRAS=""
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python -m pip --python /opt/modelyard/bin/python install --require-hashes -r requirements.lock
+    python -m pip --python /opt/modelyard/bin/python install --require-hashes -r requirements.lock \
+    && for extra in ${EXTRAS}; do \
+        python -m pip --python /opt/modelyard/bin/python install --require-hashes -r "requirements/${extra}.lock" || exit 1; \
+    done
 COPY pyproject.toml README.md LICENSE config.py ./
 COPY registry registry
 COPY migrations migrations
