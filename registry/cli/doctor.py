@@ -13,11 +13,12 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import redis
 
 from config import Config
-from registry.host.forklink import ENVIRONMENT
+from registry.host.forklink import ENVIRONMENT, failed_walls
 from registry.host.supervisor import ROOT
 from registry.host.valkey import ValkeyFailed, binary
 from registry.instance import Instance
@@ -109,11 +110,24 @@ def _walls(config: Config) -> Finding:
             ok=False,
             text=f"the self-test failed: {tested.stderr.strip().splitlines()[-1] if tested.stderr else tested.returncode}",
         )
-    return Finding("sandbox", ok='"seccomp": true' in tested.stdout, text=tested.stdout.strip())
+    return _judged(json.loads(tested.stdout), tested.stdout.strip())
+
+
+def _judged(walls: dict[str, Any], shown: str) -> Finding:
+    """Return what the self-test means: as the service would, it fails where seccomp or the limits don't stand."""
+    if failed := failed_walls(walls):
+        advice = "publish and predict answer 503; run it on a kernel, or in a container, that allows seccomp filters and resource limits"
+        return Finding("sandbox", ok=False, text=f"{' and '.join(failed)} can't lock a worker, so {advice}: {shown}")
+    if walls["failures"]:
+        passed = "; ".join(walls["failures"])
+        return Finding("sandbox", ok=False, text=f"the self-test got through one wall by itself ({passed}), while the others held: {shown}")
+    if not walls["landlock"]:
+        return Finding("sandbox", ok=True, text=f"stands without Landlock, which this kernel lacks or has switched off: {shown}")
+    return Finding("sandbox", ok=True, text=shown)
 
 
 def _extra_names(config: Config) -> list[Finding]:
-    """Return a finding for each name that no artifact can use, or one that all can be used; none where there are no names."""
+    """Return a finding for each name that no artifact can use, and one for all that can be used; none where there are no names."""
     if not config.extra_names:
         return []
     command = [sys.executable, "-c", EXTRA_NAMES, *config.extra_names]
@@ -125,9 +139,10 @@ def _extra_names(config: Config) -> list[Finding]:
         ended = tried.stderr.strip().splitlines()[-1] if tried.stderr.strip() else tried.returncode
         return [Finding("extra names", ok=False, text=f"importing them ended the process: {ended}")]
     problems = json.loads(tried.stdout.splitlines()[-1])
-    if problems:
-        return [Finding("extra names", ok=False, text=problem) for problem in problems]
-    return [Finding("extra names", ok=True, text=f"artifacts may run the code of {', '.join(config.extra_names)}")]
+    findings = [Finding("extra names", ok=False, text=problem) for problem in problems]
+    if allowed := [name for name in config.extra_names if not any(problem.startswith(f"{name}: ") for problem in problems)]:
+        findings.append(Finding("extra names", ok=True, text=f"artifacts may run the code of {', '.join(allowed)}"))
+    return findings
 
 
 def _clock() -> Finding:

@@ -12,12 +12,13 @@ _BY_ROOT: tuple[tuple[tuple[str, ...], str], ...] = (
     (
         ("__main__", "__mp_main__"),
         ("which was defined in a notebook or script, so the server can't know it. For a transformer of your own use scikit-learn's classes, or do its "
-        "work before you send the rows; for a FunctionTransformer use a NumPy function such as numpy.log1p."),
+        "work before you send the rows; for a FunctionTransformer use a NumPy function such as numpy.log1p; for a tokenizer of a text vectorizer use "
+        "token_pattern; for a metric or kernel use one of scikit-learn's names."),
     ),
     (
         ("lightgbm", "xgboost", "catboost"),
         ("and models of {root} aren't accepted for now: its loader crashes on damaged files, and it can't run behind this server's walls yet. Publish a "
-        "scikit-learn estimator, such as HistGradientBoostingClassifier."),
+        "scikit-learn estimator, such as HistGradientBoostingClassifier, or convert the model to ONNX."),
     ),
     (
         ("cloudpickle", "dill", "types", "_pickle", "marshal", "_marshal"),
@@ -35,9 +36,14 @@ _BY_ROOT: tuple[tuple[tuple[str, ...], str], ...] = (
         "server's version; a loss, metric or function that is a parameter may be given by its name instead."),
     ),
     (
-        ("numpy", "scipy", "pandas", "joblib"),
-        ("which no fitted model of scikit-learn needs to name. Where it is a parameter ({parameter}), give it as a plain number, a text or a NumPy ufunc; "
-        "then fit and dump the model again."),
+        ("numpy", "scipy"),
+        ("which no fitted model of scikit-learn needs to name. A function may be one of NumPy's element-wise ones, such as numpy.log1p, or be done before you "
+        "send the rows; a type may be a text, such as make_column_selector(dtype_include='number'). Then fit and dump the model again."),
+    ),
+    (
+        ("pandas", "joblib"),
+        ("which no fitted model of scikit-learn needs to name. Dump the fitted estimator alone, without data beside it; give its parameters as numbers, texts, "
+        "lists or NumPy arrays, and fit it again where one of them was this."),
     ),
 )  # fmt: skip
 
@@ -52,6 +58,8 @@ def _advice(module: str, qualname: str, name: str) -> str:
     root = module.partition(".")[0]
     if module.startswith("joblib.memory"):
         return "a cache on disk. Call set_params(memory=None) on the pipeline and dump it again."
+    if module.startswith("numpy.random"):
+        return "a random generator that isn't read here. Give random_state as a whole number, then fit and dump the model again."
     if module.startswith("scipy.stats"):
         return "a distribution that a random search drew from. Publish the model that the search found, search.best_estimator_, by itself."
     if (module, qualname) in (("builtins", "getattr"), ("__builtin__", "getattr")):
@@ -61,8 +69,8 @@ def _advice(module: str, qualname: str, name: str) -> str:
         )
     for roots, sentence in _BY_ROOT:
         if root in roots or ("cloudpickle" in roots and ".cloudpickle" in module):
-            return sentence.format(root=root, parameter=shown_name(qualname)[:40])
+            return sentence.format(root=root)
     return (
-        "and only scikit-learn's own classes are accepted. Build the model of those, or ask the operator of this server to install the package and "
-        f"to allow it with MODELYARD_EXTRA_NAMES={name.rpartition('.')[0]}:{shown_name(qualname)}."
+        "and only scikit-learn's own classes are accepted. Build the model of those, or, where it is a class and not a function, ask the operator of this "
+        f"server to install the package and to allow it with MODELYARD_EXTRA_NAMES={name.rpartition('.')[0]}:{shown_name(qualname)}."
     )

@@ -112,7 +112,7 @@ CODE: dict[str, Payload] = {
     "joblib-load": lambda c: call("joblib:load", call("io:BytesIO", _inner(c))),
     "cloudpickle-loads": lambda c: call("cloudpickle:loads", _inner(c)),
     "codecs-decode-then-loads": lambda c: call("pickle:loads", call("_codecs:encode", _inner(c).decode("latin1"), "latin1")),
-    "copyreg-newobj": lambda c: method(call("copyreg:__newobj__", name("subprocess:Popen")), "__init__", ["touch", c.marker]),
+    "copyreg-newobj": lambda c: method(call("copyreg:__newobj__", name("io:FileIO")), "__init__", c.marker, "w"),
     "copyreg-reconstructor": lambda c: call("copyreg:_reconstructor", name("builtins:map"), name("builtins:object"), None),
     "copyreg-add-extension": lambda c: call("copyreg:add_extension", "os", "system", 240),
     "logging-config": lambda c: call(

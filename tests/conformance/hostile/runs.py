@@ -16,6 +16,7 @@ import resource
 import select
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -93,14 +94,14 @@ JOBS: dict[str, tuple[Callable[[], None], Callable[[Hostile], str]]] = {
 
 def run(files: list[Hostile], trap: Trap, how: str) -> dict[str, dict[str, Any]]:
     """Run files in one child; the last of them may be the one that ended it."""
-    read_end, write_end = os.pipe()
+    ours, theirs = socket.socketpair()  # behind the lock nothing can be written to a pipe
     pid = os.fork()
     if pid == 0:
-        os.close(read_end)
-        _be_child(files, write_end, how)
-    os.close(write_end)
+        ours.close()
+        _be_child(files, theirs, how)
+    theirs.close()
     pidfd, results = os.pidfd_open(pid), {}
-    with os.fdopen(read_end, "rb", buffering=0) as reports:
+    with ours, ours.makefile("rb", buffering=0) as reports:
         for hostile in files:
             started = time.monotonic()
             answer, memory, more = _next(reports, pidfd, _patience(hostile, how))
@@ -123,7 +124,7 @@ def _patience(hostile: Hostile, how: str) -> float:
     return FIRING_SECONDS if hostile.fires else QUIET_SECONDS
 
 
-def _be_child(files: list[Hostile], report: int, how: str) -> None:
+def _be_child(files: list[Hostile], report: socket.socket, how: str) -> None:
     prepare, job = JOBS[how]
     try:
         os.setpgid(0, 0)
@@ -134,21 +135,20 @@ def _be_child(files: list[Hostile], report: int, how: str) -> None:
         os.chdir(files[0].canary.folder)
         prepare()
         for hostile in files:
-            before = max(_pages(1), _highest())
+            before = _highest(how)
             try:
                 answer = job(hostile)
             except BaseException as error:  # noqa: BLE001 - the file may raise anything
                 answer = f"raised {type(error).__name__} {error}"[:300]
-            os.write(report, json.dumps([answer[:3000], _highest() - before]).encode() + b"\n")
+            report.sendall(json.dumps([answer[:3000], _highest(how) - before]).encode() + b"\n")
     finally:
         os._exit(0)
 
 
-def _next(reports: io.FileIO, pidfd: int, seconds: float) -> tuple[str, int, bool]:
+def _next(reports: Any, pidfd: int, seconds: float) -> tuple[str, int, bool]:
     """Return the child's next answer and its growth, and whether it goes on."""
     if not select.select([reports, pidfd], [], [], seconds)[0]:
         return "hung", 0, False
-    os.set_blocking(reports.fileno(), False)
     line = reports.readline() if select.select([reports], [], [], 0)[0] else b""
     if not line:
         select.select([pidfd], [], [], seconds)  # it may have become another program
@@ -165,9 +165,9 @@ def _end(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-def _highest() -> int:
-    """Return the most that was ever resident, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+def _highest(how: str) -> int:
+    """Return the most that was ever resident, in bytes; behind the lock that can't be asked."""
+    return 0 if how == "locked" else max(_pages(1), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)
 
 
 def _pages(column: int) -> int:
