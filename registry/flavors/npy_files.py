@@ -37,6 +37,8 @@ def array_of(content: bytes) -> Any:
     raw = content[stream.tell() :]
     if count * dtype.itemsize != len(raw) or max(shape, default=0) > building.MOST_COLUMNS:
         raise odd("broken-array", "an array that isn't as long as its shape says")
+    if dtype.kind == "b" and max(raw, default=0) > 1:  # compiled code counts on 0 and 1
+        raise odd("broken-array", "an array of true and false that has other values")
     array = np.frombuffer(bytearray(raw), dtype, count) if count else np.empty(0, dtype)
     return array.reshape(shape, order="F" if fortran else "C")
 

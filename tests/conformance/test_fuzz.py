@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +24,42 @@ MOST_MEMORY_MIB = 256
 pytestmark = pytest.mark.timeout(900)
 
 
-def _fuzz(*arguments: str, folder: Path) -> tuple[int, dict[str, Any]]:
+def _start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.fuzzing", "--folder", str(folder), *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout, done.stderr
-    report: dict[str, Any] = json.loads(done.stdout)
-    return done.returncode, report
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _finish(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any]]:
+    output, errors = process.communicate()
+    assert output, errors
+    report: dict[str, Any] = json.loads(output)
+    return process.returncode, report
+
+
+def _fuzz(*arguments: str, folder: Path) -> tuple[int, dict[str, Any]]:
+    return _finish(_start(*arguments, folder=folder))
 
 
 def test_twenty_thousand_inputs_neither_escape_nor_crash_nor_hang_nor_raise(tmp_path: Path) -> None:
     """All are admitted or refused by an exception of ours, nothing shared was changed, and enough of them got as far as predict."""
-    status, report = _fuzz("--mutations", str(MUTATIONS), "--programs", str(PROGRAMS), "--seed", "1", folder=tmp_path / "found")
-    assert report["findings"] == []
-    assert not report["marker"]
-    assert status == 0
-    outcomes = report["outcomes"]
-    assert report["count"] == sum(outcomes.values()) == MUTATIONS + PROGRAMS
+    amounts = {"mutations": (MUTATIONS, 0), "programs": (0, PROGRAMS)}
+    started = [
+        _start("--mutations", str(mutations), "--programs", str(programs), "--seed", "1", folder=tmp_path / name)
+        for name, (mutations, programs) in amounts.items()
+    ]
+    outcomes: Counter[str] = Counter()
+    for process in started:
+        status, report = _finish(process)
+        assert report["findings"] == []
+        assert not report["marker"]
+        assert status == 0
+        assert report["memory_mib"] < MOST_MEMORY_MIB
+        outcomes.update(report["outcomes"])
+    assert outcomes.total() == MUTATIONS + PROGRAMS
     assert outcomes["predicted"] > FEWEST_PREDICTED
     assert outcomes["admitted"] > FEWEST_ADMITTED
     assert sum(name.startswith("refused: ") for name in outcomes) > FEWEST_RULES
-    assert report["memory_mib"] < MOST_MEMORY_MIB
 
 
 def test_the_fuzzing_notices_a_crash_a_hang_an_exception_a_change_and_an_escape(tmp_path: Path) -> None:

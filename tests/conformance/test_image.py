@@ -114,7 +114,9 @@ def lay_base(prefix: Path) -> Path:
 def lay_packages(target: Path) -> None:
     """Copy what requirements.lock names from this environment, and nothing else that happens to be installed in it."""
     target.mkdir(parents=True)
-    for name, version in re.findall(r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==(\S+)", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE):
+    for name, version in re.findall(
+        r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==(\S+)", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE
+    ):
         distribution = metadata.distribution(name)
         assert distribution.version == version, f"{name} {distribution.version} is installed, {version} is locked: run make test"
         for file in distribution.files or []:

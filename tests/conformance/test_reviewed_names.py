@@ -22,7 +22,9 @@ def test_every_public_estimator_is_in_the_table_to_be_made_empty() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("module", ["os", "posix", "subprocess", "pickle", "joblib", "importlib", "ctypes", "io", "operator", "sys", "shutil"])
+@pytest.mark.parametrize(
+    "module", ["os", "posix", "subprocess", "pickle", "joblib", "importlib", "ctypes", "io", "operator", "sys", "shutil"]
+)
 def test_no_name_of_a_module_that_reaches_out_is_in_the_table(module: str) -> None:
     """Whatever else the lists say."""
     assert [pair for pair in names.TABLE if pair[0] == module] == []

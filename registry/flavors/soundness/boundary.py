@@ -1,7 +1,7 @@
-"""Four doors to native code at which no look at the objects proves what will arrive; they compare sizes at each call.
+"""Five doors to native code at which no look at the objects proves what will arrive; they compare sizes at each call.
 
 What arrives is made by other members of a model when it predicts: the raw predictions of gradient boosting's `init`,
-the columns that a preprocessor leaves, the codes of categories that are searched in an order which only text has.
+the columns that a preprocessor or a step before the neighbours leaves, the codes of categories that are searched in an order which only text has.
 Must never change an answer: a call that fits goes through as it was.
 """
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from sklearn.ensemble import _gb
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+from sklearn.metrics._pairwise_distances_reduction import RadiusNeighborsClassMode
 from sklearn.preprocessing import _encoders
 
 _WIDTHS_DIFFER = "The model's parts don't fit together: one hands on other rows or columns than the next one takes."
@@ -23,6 +24,7 @@ def stand_guard() -> None:
         _gb.predict_stages = _guarded_stages(_gb.predict_stages)
         _gb.predict_stage = _guarded_stages(_gb.predict_stage)
         TreePredictor.predict = _guarded_predictor(TreePredictor.predict)
+        RadiusNeighborsClassMode.compute = _guarded_classes(RadiusNeighborsClassMode.compute)
         _encoders._encode = _guarded_encode(_encoders._encode)  # noqa: SLF001 - the name by which the encoders call it
 
 
@@ -45,6 +47,17 @@ def _guarded_predictor(native: Any) -> Any:
         if X.shape[1] != f_idx_map.shape[0]:
             raise ValueError(_WIDTHS_DIFFER)
         return native(self, X, known_cat_bitsets, f_idx_map, n_threads)
+
+    return guarded
+
+
+def _guarded_classes(native: Any) -> Any:
+    @wraps(native)
+    def guarded(X: Any, Y: Any, *arguments: Any, **settings: Any) -> Any:  # noqa: N803 - its names
+        """Count the classes around each row where the rows are as wide as the indexed points."""
+        if X.shape[1] != Y.shape[1]:
+            raise ValueError(_WIDTHS_DIFFER)
+        return native(X, Y, *arguments, **settings)
 
     return guarded
 

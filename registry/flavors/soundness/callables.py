@@ -43,8 +43,10 @@ _SCALARS = (str, int, float, bool, type(None))
 def check_attributes(subject: Any) -> None:
     """Require that nothing of an object is a function that prediction would call. Raises Refused."""
     stored = attributes(subject)
+    if isinstance(subject, dict):  # a Bunch gives its items for attributes
+        stored = {**stored, **{name: value for name, value in dict.items(subject) if type(name) is str}}
     for name, value in stored.items():
-        if callable(value) and name not in _UNCALLED and not _is_made_here(value) and not isinstance(value, np.ufunc):
+        if callable(value) and name not in _UNCALLED and not _is_made_here(value) and not _may_weigh(name, value):
             raise _function(subject, name, "choose one of scikit-learn's named options")
     for name in _METHOD_NAMES:
         if name in stored and not _are_methods(stored[name]):
@@ -124,6 +126,14 @@ def _are_methods(value: Any) -> bool:
 def _is_made_here(value: Any) -> bool:
     """Tell whether a callable is an object of a fitted model, such as a kernel or a loss, which its own check judges."""
     return not isinstance(value, type) and type(value).__module__.startswith(("sklearn.", "scipy.interpolate."))
+
+
+def _may_weigh(name: str, value: Any) -> bool:
+    """Tell whether it is a ufunc that weighs distances.
+
+    As a kernel or metric a ufunc would be called with a dict of the model's own, whose `out` it would write to: any array of the model.
+    """
+    return name == "weights" and type(value) is np.ufunc and value.nin == 1
 
 
 def _function(subject: Any, name: str, instead: str) -> Refused:

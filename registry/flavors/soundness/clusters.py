@@ -1,4 +1,4 @@
-"""K-means in its three forms, whose native code reads every centre as wide as the input.
+"""K-means in its three forms and Birch, whose native code reads every centre as wide as the input.
 
 Must never follow the tree of a bisecting k-means without counting: it may lead back to itself.
 """
@@ -25,6 +25,15 @@ def check_centres(clusters: Any) -> None:
         centres = numbers(stored["cluster_centers_"], 2)
         if centres is None or len(centres) == 0 or centres.shape[1] != whole_number(stored.get("n_features_in_")):
             raise _broken(clusters, "has centres of another width than its input")
+
+
+def check_birch(birch: Any) -> None:
+    """Require that each centre is as wide as the input and has one norm. Raises Refused."""
+    stored = attributes(birch)
+    if "subcluster_centers_" in stored:
+        centres, norms = numbers(stored["subcluster_centers_"], 2), numbers(stored.get("_subcluster_norms"), 1)
+        if centres is None or norms is None or len(norms) != len(centres) or centres.shape[1] != whole_number(stored.get("n_features_in_")):
+            raise _broken(birch, "has centres of another width than its input, or another number of norms")
 
 
 def check_bisecting(clusters: Any) -> None:

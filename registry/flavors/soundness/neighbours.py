@@ -23,6 +23,9 @@ _METRIC_FIELDS = 3
 _TREES = (KDTree, BallTree)
 _FUNCTION_METRICS = (_dist_metrics.PyFuncDistance64, _dist_metrics.PyFuncDistance32)
 _BY_MATRIX = (_dist_metrics.MahalanobisDistance64, _dist_metrics.MahalanobisDistance32)
+#: What scikit-learn's metrics take, and of how many sides, each as long as a row. Not the norms that they would take for granted.
+_PARAMETER_SHAPES = {"p": (0,), "w": (1,), "V": (1, 2), "VI": (2,), "missing_values": (0,)}
+_PARAMETER_KINDS = frozenset({int, float, list, np.ndarray, np.float64, np.int64})
 METRICS = (_dist_metrics.DistanceMetric64, _dist_metrics.DistanceMetric32)
 
 
@@ -91,6 +94,9 @@ def check_estimator(estimator: Any) -> None:
         raise _broken(estimator, "has points of another shape than it was fitted on")
     if tree is not None and (type(tree) not in _TREES or _shape_of(points_of(tree)) != shape):
         raise _broken(estimator, "has a search tree over other points than its own")
+    for name in ("metric_params", "effective_metric_params_"):
+        if stored.get(name) is not None:
+            stored[name] = _own_parameters(estimator, stored[name], shape[1])
     _check_labels(estimator, stored, shape[0])
 
 
@@ -121,10 +127,23 @@ def _check_labels(estimator: Any, stored: dict[str, Any], rows: int) -> None:
     if type(labels) is not np.ndarray or labels.ndim == 0 or len(labels) != rows:
         raise _broken(estimator, "has another number of targets than of points")
     # Several outputs go through numpy, which looks at every index.
-    if classes is not None and labels.ndim == 1 and type(classes) is not list:
+    if classes is not None and labels.ndim == 1:
         codes = whole_numbers(labels)
         if codes is None or type(classes) is not np.ndarray or not within(codes, len(classes)):
             raise _broken(estimator, "has a point whose class doesn't exist")
+
+
+def _own_parameters(estimator: Any, params: Any, width: int) -> dict[str, Any]:
+    """Return a metric's parameters as a dict of its own, since prediction writes to it. Raises Refused for sizes that don't fit."""
+    if type(params) is not dict:
+        raise _broken(estimator, "has parameters of its metric that aren't a dict")
+    if any(callable(value) for value in params.values()):
+        raise _function_metric(type(estimator))
+    for name, value in params.items():
+        shapes = _PARAMETER_SHAPES.get(name)
+        if shapes is None or type(value) not in _PARAMETER_KINDS or np.shape(value) not in [(width,) * sides for sides in shapes]:
+            raise _broken(estimator, "has parameters of its metric that it doesn't take, or of another size than its input")
+    return dict(params)
 
 
 def _shape_of(points: Any) -> tuple[int, int] | None:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from scipy import sparse as scipy_sparse
 from scipy.interpolate import BSpline
-from sklearn.cluster import BisectingKMeans, FeatureAgglomeration, KMeans, MiniBatchKMeans
+from sklearn.cluster import Birch, BisectingKMeans, FeatureAgglomeration, KMeans, MiniBatchKMeans
 from sklearn.compose import TransformedTargetRegressor
+from sklearn.covariance import EllipticEnvelope, EmpiricalCovariance
 from sklearn.decomposition import (
     NMF,
     DictionaryLearning,
@@ -61,6 +62,7 @@ from registry.flavors.soundness import (
     bygone,
     callables,
     clusters,
+    covariances,
     encoders,
     histogram_boosting,
     iterations,
@@ -120,6 +122,8 @@ _FAMILIES: tuple[tuple[Check, tuple[type, ...]], ...] = (
     (support_vectors.check_regressor, (SVR, NuSVR, OneClassSVM)),
     (clusters.check_centres, (KMeans, MiniBatchKMeans)),
     (clusters.check_bisecting, (BisectingKMeans,)),
+    (clusters.check_birch, (Birch,)),
+    (covariances.check_covariance, (EllipticEnvelope, EmpiricalCovariance)),
     (sparse.check_rows, (scipy_sparse.csr_matrix, scipy_sparse.csr_array)),
     (sparse.check_columns, (scipy_sparse.csc_matrix, scipy_sparse.csc_array)),
     (sparse.check_blocks, (scipy_sparse.bsr_matrix, scipy_sparse.bsr_array)),

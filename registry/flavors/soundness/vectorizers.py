@@ -117,9 +117,9 @@ def _check_vocabulary(vectorizer: Any, name: str) -> None:
     if name not in stored:
         return
     words = stored[name]
-    if not isinstance(words, dict):
+    if type(words) is not dict:  # a defaultdict would learn the words that it is asked for
         raise _broken(vectorizer, "has a vocabulary that isn't a dict", VOCABULARY_RULE)
-    places = [whole_number(place) for place in dict.values(words)]
+    places = [whole_number(place) for place in words.values()]
     if None in places or set(places) != set(range(len(places))):
         raise _broken(vectorizer, "has a vocabulary whose numbers leave a gap or occur twice", VOCABULARY_RULE)
 

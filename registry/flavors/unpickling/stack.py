@@ -21,12 +21,16 @@ HIGHEST_PROTOCOL = 5
 #: A 128-bit random state takes 17 bytes; nothing else in a model comes near.
 LONGEST_INTEGER_BYTES = 64
 MOST_KEY_PARTS = 64
+#: Python hashes a tuple inside a tuple by calling itself, without a look at how much of the C stack is left.
+DEEPEST_TUPLE = 32
 
 #: What an empty container costs, about (sys.getsizeof of CPython 3.11, with its place on the stack).
 _LIST_BYTES, _DICT_BYTES, _SET_BYTES = 64, 72, 224
 #: Python's hash of an integer is its remainder by this prime: larger ones collide at will.
 _HASH_PRIME = 2**61 - 1
 
+#: So many levels of tuples are counted anew each time: they are in the state of every array.
+_PLAIN_LEVELS = 2
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None), complex})
 _LISTS = frozenset({list})
 _DICTS = frozenset({dict, OrderedDict, defaultdict, Bunch})
@@ -37,7 +41,7 @@ _FLOAT = struct.Struct(">d")
 class Stack:
     """A stack with marks, a memo, and the opcodes that only fill them."""
 
-    __slots__ = ("memo", "metastack", "source", "stack")
+    __slots__ = ("deep", "memo", "metastack", "source", "stack")
 
     def __init__(self, source: Source) -> None:
         """Start with nothing on the stack."""
@@ -45,6 +49,8 @@ class Stack:
         self.stack: list[Any] = []
         self.metastack: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+        #: Tuples of three levels and more, by id, with how deep they are; kept, so that no id is used twice.
+        self.deep: dict[int, tuple[tuple[Any, ...], int]] = {}
 
     # -- numbers and texts -----------------------------------------------------------------------------------------
 
@@ -137,17 +143,30 @@ class Stack:
         self.stack.append(())
 
     def _tuple1(self) -> None:
-        self.stack[-1] = (self.stack[-1],)
+        self.stack[-1] = self._shallow((self.stack[-1],))
 
     def _tuple2(self) -> None:
-        self.stack[-2:] = [(self.stack[-2], self.stack[-1])]
+        self.stack[-2:] = [self._shallow((self.stack[-2], self.stack[-1]))]
 
     def _tuple3(self) -> None:
-        self.stack[-3:] = [(self.stack[-3], self.stack[-2], self.stack[-1])]
+        self.stack[-3:] = [self._shallow((self.stack[-3], self.stack[-2], self.stack[-1]))]
 
     def _tuple(self) -> None:
         items = self._pop_mark()
-        self.stack.append(tuple(items))
+        self.stack.append(self._shallow(tuple(items)))
+
+    def _shallow(self, made: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return a tuple that has no more than DEEPEST_TUPLE levels of tuples in it. Raises Refused."""
+        levels = [self._levels(item) for item in made if type(item) is tuple]
+        if levels and (deepest := 1 + max(levels)) > _PLAIN_LEVELS:
+            if deepest > DEEPEST_TUPLE:
+                raise Refused("nested-too-deep", f"Tuples lie inside each other more than {DEEPEST_TUPLE} deep, as in no model.")
+            self.deep[id(made)] = made, deepest
+        return made
+
+    def _levels(self, inner: tuple[Any, ...]) -> int:
+        known = self.deep.get(id(inner))
+        return known[1] if known is not None else 1 + any(type(item) is tuple for item in inner)
 
     def _empty_list(self) -> None:
         self.source.charge(_LIST_BYTES)
@@ -170,7 +189,10 @@ class Stack:
         key = self.stack.pop()
         if type(key) is not str:
             require_key(key)
-        self._target(_DICTS)[key] = value
+        target = self._target(_DICTS)
+        if type(value) is defaultdict:
+            _require_flat(target)
+        target[key] = value
 
     def _set_items(self) -> None:
         items = self._pop_mark()
@@ -180,6 +202,8 @@ class Stack:
         require_keys(keys)
         target = self._target(_DICTS)
         for key, value in zip(keys, items[1::2], strict=True):
+            if type(value) is defaultdict:
+                _require_flat(target)
             target[key] = value
 
     def _empty_set(self) -> None:
@@ -232,6 +256,12 @@ class Stack:
             self.stack.append(self.memo[key])
         except KeyError:
             raise Damaged from None
+
+
+def _require_flat(target: Any) -> None:
+    """Refuse a defaultdict in a defaultdict: freeing a chain of them overflows the C stack, which Python guards for other dicts."""
+    if type(target) is defaultdict:
+        raise broken("nested-too-deep", "a defaultdict inside a defaultdict")
 
 
 def require_keys(keys: Iterable[Any]) -> None:
