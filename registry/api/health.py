@@ -128,9 +128,9 @@ def _sandbox(report: dict[str, Any] | None) -> str:
     walls = report["walls"]
     if walls is None:
         return DEGRADED
-    if not walls.get("seccomp"):
+    if not (walls.get("seccomp") and walls.get("rlimits")):  # what the host process asks of them before it forks a worker
         return DOWN
-    return UP if walls.get("landlock") else DEGRADED
+    return UP if walls.get("landlock") and not walls.get("failures") else DEGRADED
 
 
 def _overall(parts: dict[str, str], built: Services) -> str:

@@ -12,7 +12,15 @@ from typing import Any
 #: Walls that every worker has, also with the sandbox off.
 LOADER = {"unpickler": True, "object_check": True, "golden_replay": True}
 #: What stands of the lock where MODELYARD_SANDBOX=off leaves it out.
-UNLOCKED = {"seccomp": False, "landlock": False, "uid": False, "rlimits": False, "failures": [], "filter_tested": False}
+UNLOCKED = {
+    "seccomp": False,
+    "landlock": False,
+    "uid": False,
+    "rlimits": False,
+    "failures": [],
+    "filter_tested": False,
+    "filter_run_at_release": False,
+}
 
 
 def shown_walls(report: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from registry.errors import ArtifactRefused, ModelyardError, NotAModel, UnsafeArtifact
+from registry.errors import ArtifactRefused, ModelUnloadable, ModelyardError, NotAModel, UnsafeArtifact
 from registry.flavors.refusals import Refused
 from registry.flavors.unpickling import Damaged
 
@@ -56,6 +56,18 @@ def own_words() -> Iterator[None]:
         raise
     except Exception as error:
         raise NotAModel("The model's attributes aren't those of a fitted estimator.", log_detail=describe(error)) from error
+
+
+@contextmanager
+def load_failures() -> Iterator[None]:
+    """Turn whatever is raised while an admitted artifact is loaded into ModelUnloadable, in our own words."""
+    try:
+        yield
+    except (KeyboardInterrupt, ModelUnloadable):
+        raise
+    except BaseException as error:  # as above
+        text = error.text if isinstance(error, Refused) else "The artifact raised while it was loaded."
+        raise ModelUnloadable(text, log_detail=describe(error)) from error
 
 
 def refusal_of_call(error: BaseException | None) -> UnsafeArtifact | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 from typing import BinaryIO
 
-from registry.errors import UnknownFormat
+from registry.errors import ModelUnloadable, UnknownFormat
 from registry.flavors.onnx_file import looks_like_onnx
 from registry.flavors.zip_files import names_in
 
@@ -27,7 +27,10 @@ _HINTS: tuple[tuple[tuple[bytes, ...], str], ...] = (
     ((b"ZF",), "This file was written by joblib before 0.10; load it there and dump it again with a current joblib."),
     ((b"<!doctype", b"<html", b"<head"), "This is an HTML page, probably an error page that was saved in place of the model."),
     ((b"<?xml", b"<pmml"), "This is XML; PMML isn't accepted."),
-    (_ZIP, "This is a zip archive (Keras, PyTorch and .npz files are), and none that skops wrote; it isn't accepted."),
+    (
+        _ZIP,
+        "This is a zip archive (Keras, PyTorch and .npz files are), and none that skops wrote whole; it isn't accepted. If skops did write it, it is cut off: upload it again.",
+    ),
     ((b"\x89PNG", b"\xff\xd8\xff", b"GIF8"), "This is an image."),
     ((b"%PDF",), "This is a PDF document."),
     ((b"\x93NUMPY",), "This is a NumPy array, not a model."),
@@ -66,6 +69,13 @@ def require_extra(extra: str, package: str, what: str, ask: str) -> None:
             f"{what} needs the extra `{extra}` ({package}), which this server was installed without: "
             f"{ask} its operator to install it: make serve EXTRAS={extra}."
         )
+
+
+def require_installed(extra: str, package: str) -> None:
+    """Raise ModelUnloadable, naming the extra, for a version that was admitted while its package was installed."""
+    if package not in INSTALLED:
+        text = f"The version needs the extra `{extra}` ({package}), which this server doesn't have any more: make serve EXTRAS={extra}."
+        raise ModelUnloadable(text, log_detail=text)
 
 
 def _is_pickle(head: bytes) -> bool:

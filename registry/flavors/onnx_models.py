@@ -17,12 +17,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 
-from registry.errors import ModelUnloadable, NotAModel
+from registry.errors import NotAModel
 from registry.flavors.admission import judge
 from registry.flavors.contract import Admission
 from registry.flavors.declaring import Draft, draft_of
-from registry.flavors.failures import describe, own_refusals, own_words
-from registry.flavors.formats import INSTALLED, ONNX
+from registry.flavors.failures import describe, load_failures, own_refusals, own_words
+from registry.flavors.formats import INSTALLED, ONNX, require_installed
 from registry.flavors.golden import replay
 from registry.flavors.onnx_estimator import OnnxEstimator, plain_name
 from registry.flavors.onnx_file import OnnxFile, require_plain
@@ -47,12 +47,9 @@ def admit(stream: BinaryIO, manifest: dict[str, Any], budget_bytes: int) -> Admi
 
 def load(stream: BinaryIO, budget_bytes: int) -> LoadedEstimator:
     """Load an artifact that was admitted before. Raises ModelUnloadable."""
-    try:
+    require_installed("onnx", "onnxruntime")
+    with load_failures():
         return _open(stream, budget_bytes)[0]
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise ModelUnloadable("The artifact raised while it was loaded.", log_detail=describe(error)) from error
 
 
 def warm_up() -> None:

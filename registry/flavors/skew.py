@@ -43,7 +43,7 @@ def _problem(recorded: Mapping[str, str], *, golden: bool, accepted: bool) -> st
         if _parts(then)[:1] == _parts(now)[:1]:
             continue
         if name == "scikit-learn":
-            return f"The model was made with scikit-learn {then}; this server runs {now}, another major version. Fit and dump it with {_minor(now)}."
+            return f"The model was made with scikit-learn {then}; this server runs {now}, another major version. Fit and dump it with scikit-learn {_minor(now)}."
         if not accepted:
             return (
                 f"The model was made with {name} {then}; this server runs {now}, another major version. Fit and dump it with {name} {_minor(now)}, "

@@ -13,10 +13,10 @@ from typing import Any, BinaryIO
 import joblib
 
 from registry import frames
-from registry.errors import MethodNotAvailable, ModelUnloadable, ModelyardError, PredictionFailed
+from registry.errors import MethodNotAvailable, ModelyardError, PredictionFailed
 from registry.flavors import anatomy, unpickling
 from registry.flavors.answers import outputs_of
-from registry.flavors.failures import describe
+from registry.flavors.failures import describe, load_failures
 from registry.flavors.feeding import Feed
 from registry.flavors.soundness import require_sound
 from registry.flavors.unpickling import Unpickled
@@ -65,10 +65,6 @@ class LoadedEstimator:
 
 def load(stream: BinaryIO, budget_bytes: int) -> LoadedEstimator:
     """Load an artifact that was admitted before. Raises ModelUnloadable."""
-    try:
+    with load_failures():
         found = unpickle(stream, budget_bytes)
         return LoadedEstimator(found.value, found.recorded)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # an operator's own class may raise SystemExit or classes of its own
-        raise ModelUnloadable("The artifact raised while it was loaded.", log_detail=describe(error)) from error

@@ -18,11 +18,11 @@ import numpy as np
 import scipy.sparse
 from sklearn.linear_model import LogisticRegression
 
-from registry.errors import ModelUnloadable, NotAModel
+from registry.errors import NotAModel
 from registry.flavors.admission import judge_estimator
 from registry.flavors.contract import Admission
-from registry.flavors.failures import describe, own_refusals
-from registry.flavors.formats import INSTALLED, SKOPS
+from registry.flavors.failures import load_failures, own_refusals
+from registry.flavors.formats import INSTALLED, SKOPS, require_installed
 from registry.flavors.golden import replay
 from registry.flavors.refusals import Refused, shown_name
 from registry.flavors.sklearn import LoadedEstimator
@@ -63,13 +63,10 @@ def admit(stream: BinaryIO, manifest: dict[str, Any], budget_bytes: int) -> Admi
 
 def load(stream: BinaryIO, budget_bytes: int) -> LoadedEstimator:
     """Load an artifact that was admitted before. Raises ModelUnloadable."""
-    try:
+    require_installed("skops", "skops")
+    with load_failures():
         found = read(stream, budget_bytes)
         return LoadedEstimator(found.value, found.recorded)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise ModelUnloadable("The artifact raised while it was loaded.", log_detail=describe(error)) from error
 
 
 def warm_up() -> None:
@@ -91,9 +88,9 @@ def read(stream: BinaryIO, budget_bytes: int) -> Unpickled:
     """Return what a skops file holds, every object in it checked. Raises Refused, NotAModel, and whatever skops raises."""
     with warnings.catch_warnings(), open_archive(stream, budget_bytes) as archive:
         warnings.simplefilter("ignore")
-        schema, trusted = _checked_schema(archive, budget_bytes)
+        schema, trusted, left = _checked_schema(archive, budget_bytes)
         try:
-            value, reading = skops_nodes.build(schema, _Members(archive), trusted)
+            value, reading = skops_nodes.build(schema, _Members(archive), trusted, left)
         except RecursionError:
             raise Refused("nested-too-deep", "The file holds an object that lies inside itself.") from None
         require_sound(reading.created)
@@ -111,8 +108,8 @@ class _Members:
         return read_member(self.archive, name)
 
 
-def _checked_schema(archive: ZipFile, budget_bytes: int) -> tuple[dict[str, Any], list[str]]:
-    """Return the schema, and which of the allowed names stand in it. Raises Refused, NotAModel."""
+def _checked_schema(archive: ZipFile, budget_bytes: int) -> tuple[dict[str, Any], list[str], int]:
+    """Return the schema, which of the allowed names stand in it, and what is left of the budget. Raises Refused, NotAModel."""
     if archive.getinfo(_SCHEMA).file_size > MAX_SCHEMA_BYTES:
         raise Refused(
             "too-large-unpacked", f"The file's schema is larger than {MAX_SCHEMA_BYTES >> 20} MiB; publish the joblib file instead."
@@ -125,7 +122,7 @@ def _checked_schema(archive: ZipFile, budget_bytes: int) -> tuple[dict[str, Any]
         raise NotAModel(_DAMAGED, log_detail=str(error)) from error
     check = _SchemaCheck(archive, budget_bytes)
     check.run(schema)
-    return schema, sorted(check.trusted)
+    return schema, sorted(check.trusted), check.bytes_left
 
 
 @dataclass(slots=True)

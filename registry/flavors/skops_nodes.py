@@ -30,8 +30,9 @@ _SCIPY_FORMS = frozenset({"csr", "csc", "coo", "bsr", "dia"})
 
 @dataclass(slots=True)
 class Reading:
-    """One file being read: the objects that it created, inner before outer, and the versions found in it."""
+    """One file being read: the objects that it created, inner before outer, the versions found in it, and the bytes it may still unpack to."""
 
+    bytes_left: int = 0
     created: list[Any] = field(default_factory=list)
     recorded: dict[str, str] = field(default_factory=dict)
     _restores: dict[int, tuple[Any, Restore]] = field(default_factory=dict)
@@ -56,9 +57,9 @@ class Context(_utils.LoadContext):  # type: ignore[misc]
     reading: Reading = field(default_factory=Reading)
 
 
-def build(schema: dict[str, Any], source: Any, trusted: list[str]) -> tuple[Any, Reading]:
+def build(schema: dict[str, Any], source: Any, trusted: list[str], bytes_left: int) -> tuple[Any, Reading]:
     """Return what a checked schema stands for; `source.read(name)` gives members. Raises Refused, and whatever skops raises."""
-    context = Context(src=source, protocol=_protocol.PROTOCOL)
+    context = Context(src=source, protocol=_protocol.PROTOCOL, reading=Reading(bytes_left))
     with _only_our_nodes():
         tree = _audit.get_tree(schema, context, trusted=trusted)
         if unsafe := tree.get_unsafe_set() - set(trusted):
@@ -282,7 +283,8 @@ class SparseMatrixNode(_Read, _scipy.SparseMatrixNode):  # type: ignore[misc]
     def reading_parts(self) -> dict[str, Any]:
         """Return the arrays of the archive inside."""
         content = self.content.getvalue()
-        archive = open_archive(io.BytesIO(content), len(content) * 200)
+        archive = open_archive(io.BytesIO(content), self.reading.bytes_left)
+        self.reading.bytes_left -= sum(member.file_size for member in archive.infolist())
         return {name.removesuffix(".npy"): array_of(read_member(archive, name)) for name in archive.namelist()}
 
 

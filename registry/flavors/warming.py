@@ -83,7 +83,7 @@ BUDGET_BYTES = 16 << 20
 #: Of what an operator's module said when it couldn't be imported.
 MOST_CHARACTERS = 200
 
-_CODECS = ("ascii", "latin-1", "utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252", "unicode_escape", "raw_unicode_escape", "idna")
+_CODECS = ("ascii", "latin-1", "utf-8", "utf-8-sig", "utf-16", "utf-32", "cp437", "cp1252", "unicode_escape", "raw_unicode_escape", "idna")
 _COMPRESSIONS = (0, "zlib", "gzip", "bz2", "xz", "lzma")
 
 

@@ -97,6 +97,7 @@ class Pool:
                 if worker.fate == ORPHANED:
                     raise _killed() from None
                 self.counts["refusals"] += 1
+                log.warning("worker %d ended while it judged an upload: %s, exit status %s", worker.number, worker.fate, worker.exit_status)
                 raise _refusal(worker, self._config) from None
             finally:
                 worker.kill(UNLOADED)

@@ -123,7 +123,7 @@ EIGHT = b"K\x08"
 @pytest.mark.parametrize(
     "part",
     [
-        dtype("V8"), dtype("f8", "?"), dtype("M8"), dtype("f8", size=b"K\x07"), dtype("f8,i8"), dtype("f99999999"), call("numpy", "dtype", b"K\x01"),
+        dtype("V8"), dtype("f8", "?"), dtype("f8", size=b"K\x07"), dtype("f8,i8"), dtype("f99999999"), call("numpy", "dtype", b"K\x01"),
         dtype("V16", "|", names=text("a") + b"\x85", fields=mapping(a=dtype("O8", "|") + b"K\x00\x86"), size=b"K\x10"),
         dtype("V16", "|", names=text("a") + b"\x85", fields=mapping(b=dtype("f8") + b"K\x00\x86"), size=b"K\x10"),
         dtype("V16", "|", names=text("a") + b"\x85", fields=mapping(a=dtype("f8") + b"J\xff\xff\xff\xff\x86"), size=b"K\x10"),
@@ -211,3 +211,11 @@ def test_memory_is_taken_as_bytes_come_and_not_as_a_shape_declares(compress: boo
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 << 20
+
+
+def test_dates_are_refused_with_advice_of_their_own() -> None:
+    """Dumping the model anew would not help."""
+    with pytest.raises(Refused) as refused:
+        load(pickle.dumps(np.array(["2026-01-01"], dtype="M8[D]")))
+    assert refused.value.rule == "dates-not-allowed"
+    assert "before you fit" in refused.value.text

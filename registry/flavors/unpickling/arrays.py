@@ -25,6 +25,7 @@ MOST_DIMENSIONS = 32
 MOST_FIELDS = 64
 LARGEST_ITEM_BYTES = 1 << 20
 _STATE_SIZES, _STATE_VERSIONS = (7, 8, 9), (3, 4)
+_DATES = ("M", "m")
 _CODE = re.compile(r"[?biufcSUV][0-9]{0,7}|O8?", re.ASCII)
 _ORDERS = frozenset({"<", ">", "=", "|"})
 _JOBLIB_KEYS = frozenset({"subclass", "shape", "order", "dtype", "allow_mmap", "numpy_array_alignment_bytes"})
@@ -34,6 +35,11 @@ _WIDTH_FOR_SCALARS = 1 << 16
 def make_dtype(_reading: Any, arguments: tuple[Any, ...]) -> Pending:
     """Begin a dtype: `dtype(code, align, copy)`; its state says the rest."""
     code = arguments[0] if arguments else None
+    if type(code) is str and code.startswith(_DATES):
+        raise Refused(
+            "dates-not-allowed",
+            "The model was fitted on dates. Turn them into numbers or texts before you fit it, and before you send rows.",
+        )
     if type(code) is not str or _CODE.fullmatch(code) is None or not all(type(flag) in (bool, int) for flag in arguments[1:]):
         raise _not_plain("a data type of NumPy that no model needs")
     return Pending(lambda _reading, state: _finish_dtype(code, state))

@@ -90,7 +90,10 @@ class Machine(Stack):
         """Read one pickle to its STOP and return its value. Raises Refused, Damaged."""
         source, operations = self.source, _OPERATIONS
         if source.take(1)[0] != _PROTO:
-            raise Refused("old-protocol", "The pickle has protocol 0 or 1; 2 to 5 are accepted. Dump the estimator with joblib.dump.")
+            raise Refused(
+                "old-protocol",
+                "What is inside is no pickle of protocol 2 to 5. Dump the fitted estimator with joblib.dump and publish that file.",
+            )
         self._proto()
         try:
             while True:
@@ -155,7 +158,7 @@ class Machine(Stack):
 
     def _push_made(self, value: Any) -> None:
         self.reading.pending += type(value) is Pending
-        self.stack[-1] = value
+        self.stack[-1] = self._shallow(value) if isinstance(value, tuple) else value
 
     def _build(self) -> None:
         state = self.stack.pop()

@@ -81,6 +81,8 @@ _FUNCTIONS = {
 }
 _NUMPY_FUNCTIONS = ("amax", "amin", "max", "mean", "median", "min", "nanmean", "nanmedian", "std", "sum", "var")
 _TYPES = (bool, float, int, object, str)
+#: NumPy's abstract kinds of numbers, as `make_column_selector(dtype_include=np.number)` keeps one.
+_KINDS = (np.generic, np.number, np.integer, np.signedinteger, np.unsignedinteger, np.inexact, np.floating, np.complexfloating)
 _FACTORIES = (dict, list, set)
 
 #: Where older libraries kept what is elsewhere now: the beginning of a module's name, and what it is called today.
@@ -182,8 +184,8 @@ def _values() -> dict[Pair, Any]:
     for name, value in vars(scipy.special).items():
         if isinstance(value, np.ufunc):
             table["scipy.special._ufuncs", name] = table["scipy.special", name] = value
-    for kind in set(np.sctypeDict.values()):
-        if issubclass(kind, (np.number, np.bool_, np.str_, np.bytes_)):
+    for kind in (*_KINDS, *set(np.sctypeDict.values())):
+        if kind in _KINDS or issubclass(kind, (np.number, np.bool_, np.str_, np.bytes_)):
             table["numpy", kind.__name__] = kind
     for name in _NUMPY_FUNCTIONS:
         table["numpy", name] = getattr(np, name)

@@ -157,7 +157,7 @@ class Stack:
 
     def _shallow(self, made: tuple[Any, ...]) -> tuple[Any, ...]:
         """Return a tuple that has no more than DEEPEST_TUPLE levels of tuples in it. Raises Refused."""
-        levels = [self._levels(item) for item in made if type(item) is tuple]
+        levels = [self._levels(item) for item in made if isinstance(item, tuple)]
         if levels and (deepest := 1 + max(levels)) > _PLAIN_LEVELS:
             if deepest > DEEPEST_TUPLE:
                 raise Refused("nested-too-deep", f"Tuples lie inside each other more than {DEEPEST_TUPLE} deep, as in no model.")
@@ -166,7 +166,7 @@ class Stack:
 
     def _levels(self, inner: tuple[Any, ...]) -> int:
         known = self.deep.get(id(inner))
-        return known[1] if known is not None else 1 + any(type(item) is tuple for item in inner)
+        return known[1] if known is not None else 1 + any(isinstance(item, tuple) for item in inner)
 
     def _empty_list(self) -> None:
         self.source.charge(_LIST_BYTES)
@@ -288,7 +288,7 @@ def broken(rule: str, what: str, **found: Any) -> Refused:
     """Return the refusal of what no pickler writes."""
     return Refused(
         rule,
-        f"The artifact holds {what}: joblib.dump never writes this. Dump the fitted estimator anew with joblib.dump and publish that.",
+        f"The artifact holds {what}: joblib.dump never writes this, so it was made otherwise or damaged on its way. Dump the fitted estimator anew and publish that.",
         **found,
     )
 
