@@ -251,7 +251,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("model", "rows", "targets"), CASES, ids=[f"{number}-{type(case[0]).__name__}" for number, case in enumerate(CASES)])
+@pytest.mark.parametrize(
+    ("model", "rows", "targets"), CASES, ids=[f"{number}-{type(case[0]).__name__}" for number, case in enumerate(CASES)]
+)
 def test_what_fitting_builds_passes_and_answers_as_before(model: Any, rows: Any, targets: Any) -> None:
     """Best-first, pruned, constrained, with gaps, several outputs, and with random state that prediction doesn't need."""
     fitted = pickle.dumps(pickle.loads(pickle.dumps(model)).fit(rows, targets))

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import replace
+from typing import Any
 
+import pytest
+
+from registry.api.health import _sandbox
 from registry.api.standing import LOADER, shown_walls
+from registry.cli.doctor import _judged
 from registry.host.lock import WallReport
 
 
@@ -34,3 +41,23 @@ def test_the_loaders_walls_go_by_their_own_names() -> None:
     """So that one of the lock can't hide behind one of them."""
     found = WallReport(seccomp=True, landlock=7, uid=None, rlimits=True)
     assert not set(found.as_dict()) & {"sandbox", *LOADER}
+
+
+@pytest.mark.parametrize(
+    ("walls", "readiness", "doctor"),
+    [
+        ({}, "up", (True, '"seccomp"')),
+        ({"landlock": None}, "degraded", (True, "without Landlock")),
+        ({"failures": ("uid: become_root",)}, "degraded", (False, "uid: become_root")),
+        ({"seccomp": False}, "down", (False, "seccomp can't lock a worker")),
+        ({"rlimits": False}, "down", (False, "rlimits can't lock a worker")),
+    ],
+)
+def test_readiness_and_doctor_judge_the_walls_as_the_host_process_does(
+    walls: dict[str, Any], readiness: str, doctor: tuple[bool, str]
+) -> None:
+    """Down, and a finding that says what to do, where publish and predict would answer 503."""
+    found = replace(WallReport(seccomp=True, landlock=7, uid=65534, rlimits=True), **walls).as_dict()
+    assert _sandbox({"ready": True, "walls": found}) == readiness
+    finding = _judged(found, json.dumps(found))
+    assert (finding.ok, doctor[1] in finding.text) == (doctor[0], True)
