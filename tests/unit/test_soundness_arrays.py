@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
+from sklearn.cluster import Birch
+from sklearn.covariance import EllipticEnvelope, EmpiricalCovariance
 from sklearn.impute import KNNImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import DistanceMetric
@@ -379,3 +381,76 @@ def test_what_fitting_builds_passes_and_answers_as_before(model: Any, sparse: bo
     for method in ("predict", "predict_proba", "decision_function", "kneighbors", "score_samples", "transform"):
         if hasattr(checked, method):
             assert same(getattr(checked, method)(rows), getattr(untouched, method)(rows))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("_subcluster_norms", np.zeros(1)), ("_subcluster_norms", None), ("subcluster_centers_", np.zeros((9, 9))), ("n_features_in_", 9)],
+    ids=named,
+)
+def test_birch_with_another_number_of_norms_than_of_centres_is_refused(name: str, value: Any) -> None:
+    """Native code reads a norm for each centre."""
+    model = Birch(n_clusters=None).fit(X)
+    require_sound(objects_of(model))
+    setattr(model, name, value)
+    assert rule_of(model) == "broken-clusters"
+
+
+@pytest.mark.parametrize("name", ["covariance_", "precision_"])
+@pytest.mark.parametrize("cls", [EllipticEnvelope, EmpiricalCovariance])
+def test_a_covariance_of_another_width_than_the_input_is_refused(cls: Any, name: str) -> None:
+    """SciPy reads as many rows and columns of it as a row of input has."""
+    model = cls().fit(X)
+    require_sound(objects_of(model))
+    setattr(model, name, np.ones((1, 1)))
+    assert rule_of(model) == "broken-covariance"
+
+
+@pytest.mark.parametrize("attribute", ["metric_params", "effective_metric_params_"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"Y_norm_squared": np.zeros(90)},
+        {"VI": np.ones((1, 1))},
+        {"VI": np.eye(4)[0]},
+        {"V": np.ones(3)},
+        {"w": [1.0]},
+        {"p": np.ones(4)},
+        {"out": np.zeros(4)},
+        {"w": "heavy"},
+        [],
+    ],
+    ids=named,
+)
+def test_parameters_of_a_metric_that_do_not_fit_the_input_are_refused(attribute: str, value: Any) -> None:
+    """Native code takes their sizes on trust."""
+    model = KNeighborsRegressor(algorithm="brute").fit(X, Y)
+    setattr(model, attribute, value)
+    assert rule_of(model) == "broken-neighbours"
+
+
+@pytest.mark.parametrize(("metric", "params"), [(metric, params) for metric, params in BALL_METRICS if params], ids=named)
+def test_parameters_of_a_metric_that_fit_pass_as_a_dict_of_their_own(metric: str, params: dict[str, Any]) -> None:
+    """Prediction writes the power into that dict, which another part of the model might hold as well."""
+    params = {name: value for name, value in params.items() if name != "p"}
+    model = KNeighborsClassifier(algorithm="brute", metric=metric, metric_params=params).fit(X, Y)
+    before = model.predict_proba(X)
+    require_sound(objects_of(model))
+    assert model.metric_params is not params
+    assert same(model.predict_proba(X), before)
+
+
+@pytest.mark.parametrize("cls", [KNeighborsClassifier, RadiusNeighborsClassifier])
+def test_a_class_out_of_range_is_refused_also_where_the_classes_are_a_list(cls: Any) -> None:
+    """Native code counts each neighbour in the column of its class."""
+    model = cls(algorithm="brute", metric="manhattan").fit(X, Y)
+    model.classes_, model._y = [0, 1, 2], np.full(90, 10**9)
+    assert rule_of(model) == "broken-neighbours"
+
+
+def test_neighbours_in_a_radius_raise_for_rows_of_another_width_than_their_points() -> None:
+    """A step before them may hand on any number of columns, and these neighbours alone don't look."""
+    model = RadiusNeighborsClassifier(algorithm="brute", metric="manhattan", radius=9.0).fit(X, Y)
+    assert model.predict_proba(X).shape == (90, 3)
+    with pytest.raises(ValueError, match="parts don't fit together"):
+        model.predict_proba(np.ones((2, 50)))

@@ -24,6 +24,7 @@ from tests.opcodes import build, call, mapping, name, new, program, text
 
 BUDGET_BYTES = 64 << 20
 ESTIMATOR = ("sklearn.linear_model._logistic", "LogisticRegression")
+EMPTY_COUNTS = call("collections", "defaultdict", name("builtins", "int"))
 
 
 def load(blob: bytes, budget_bytes: int = BUDGET_BYTES) -> Unpickled:
@@ -148,6 +149,13 @@ def test_an_isotonic_regression_gets_its_function_back() -> None:
         (program(call("collections", "OrderedDict", b"K\x01")), "call-not-allowed"),
         (program(call("collections", "defaultdict", name("numpy", "log1p"))), "call-not-allowed"),
         (program(call("_codecs", "encode", text("x"), text("utf-7"))), "call-not-allowed"),
+        (program(b")" + b"\x85" * 40), "nested-too-deep"),
+        (program(b")" + b"N\x86" * 40), "nested-too-deep"),
+        (program(b"(" * 40 + b")" + b"t" * 40), "nested-too-deep"),
+        (program(b")" + b"NN\x87" * 40), "nested-too-deep"),
+        (program(name("sklearn.impute._iterative", "_ImputerTriplet"), b"q\x00" + b"h\x00" * 39 + b")" + b"NN\x87\x81" * 40), "nested-too-deep"),
+        (program(EMPTY_COUNTS + text("a") + EMPTY_COUNTS + b"s"), "nested-too-deep"),
+        (program(EMPTY_COUNTS + b"(" + text("a") + EMPTY_COUNTS + b"u"), "nested-too-deep"),
         (program(call("builtins", "range", b"K\x01", b"K\x01", b"K\x00")), "call-not-allowed"),
         (program(call("sklearn._loss._loss", "CyHuberLoss", text("x"))), "call-not-allowed"),
     ],
@@ -206,6 +214,20 @@ def test_a_file_may_not_unpack_to_more_than_its_budget(compress: int | str) -> N
     blob = dump(StandardScaler().fit(np.zeros((2, 100_000))), compress)
     assert rule_of(blob, 100_000) == "too-large-unpacked"
     assert load(blob).value.mean_.shape == (100_000,)
+
+
+def test_what_a_file_asks_for_in_few_bytes_is_charged_as_what_it_costs() -> None:
+    """A random state takes four bytes of a file and three thousand of memory."""
+    states = name("numpy.random._pickle", "__randomstate_ctor") + b"q\x000(" + b"h\x00)R" * 1_000 + b"t"
+    assert rule_of(program(states), 1 << 20) == "too-large-unpacked"
+
+
+def test_tuples_in_tuples_are_counted_by_their_deepest() -> None:
+    """Those that lie beside each other or are shared aren't any deeper."""
+    value: Any = ()
+    for _ in range(25):
+        value = (value, value, ("beside",) * 3)
+    assert load(pickle.dumps(value, 4)).value == value
 
 
 def test_what_unpacks_to_a_thousand_times_its_size_is_a_bomb() -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from registry.flavors.refusals import Refused
 from registry.flavors.unpickling import building, names
 from registry.flavors.unpickling.source import Damaged, Source
@@ -19,6 +21,9 @@ from registry.flavors.unpickling.tokens import Call, Name, New, Pending, Restore
 
 LONGEST_NAME_BYTES = 300
 DEEPEST_STREAM = 4
+#: What a made object costs at least, and a generator of random numbers with its 624 words, which a file asks for in four bytes.
+_MADE_BYTES, _RANDOM_BYTES = 128, 3_000
+_RANDOM = (np.random.RandomState, np.random.Generator, np.random.BitGenerator)
 
 _PROTO, _STOP = 0x80, 0x2E
 
@@ -45,6 +50,8 @@ class Reading:
 
     def create(self, value: Any, restore: Restore, *, must_be_built: bool) -> Any:
         """Note an object that the stream created and may give a state once; return it."""
+        if isinstance(value, _RANDOM):
+            self.source.charge(_RANDOM_BYTES)
         self.unbuilt[id(value)] = (value, restore, must_be_built)
         return value
 
@@ -157,6 +164,7 @@ class Machine(Stack):
         self._push_made(building.make_new(self.reading, named, arguments))
 
     def _push_made(self, value: Any) -> None:
+        self.source.charge(_MADE_BYTES)
         self.reading.pending += type(value) is Pending
         self.stack[-1] = self._shallow(value) if isinstance(value, tuple) else value
 

@@ -10,7 +10,7 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 import numpy as np
 
@@ -50,9 +50,9 @@ class Source:
         self.pos = self.end = 0
         head = stream.read(6)
         stream.seek(0)
-        unpack = _unpacker(head, stream)
-        self._raw = unpack is None
-        self._read = unpack or stream.read
+        decompressor = _decompressor(head)
+        self._raw = decompressor is None
+        self._read = stream.read if decompressor is None else _unpacking(stream, decompressor)
 
     def take(self, count: int) -> bytes:
         """Return the next `count` bytes. Raises Damaged where there are fewer, Refused over the budget."""
@@ -144,58 +144,71 @@ class Source:
 
 
 class _Decompressor(Protocol):
-    """What bz2, lzma and lz4 have in common."""
+    """What bz2, lzma and lz4 have in common, and zlib gets by `_Inflater`."""
 
-    eof: bool
-    needs_input: bool
+    @property
+    def eof(self) -> bool:
+        """Tell whether the stream has ended."""
+
+    @property
+    def needs_input(self) -> bool:
+        """Tell whether nothing more comes without further packed bytes."""
+
+    @property
+    def unused_data(self) -> bytes | None:
+        """Return what followed the end of the stream."""
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         """Return at most `max_length` bytes more."""
 
 
-def _unpacker(head: bytes, stream: BinaryIO) -> Read | None:
-    """Return what reads the compressed stream that starts with `head`, or None for an uncompressed one."""
+class _Inflater:
+    """Zlib and gzip, spoken to as the others are."""
+
+    def __init__(self, window_bits: int) -> None:
+        """Choose between zlib (15) and gzip (31)."""
+        self._inflate = zlib.decompressobj(window_bits)
+
+    @property
+    def eof(self) -> bool:
+        """Tell whether the stream has ended."""
+        return self._inflate.eof
+
+    @property
+    def needs_input(self) -> bool:
+        """Tell whether nothing more comes without further packed bytes."""
+        return not self._inflate.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        """Return what followed the end of the stream."""
+        return self._inflate.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """Return at most `max_length` bytes more."""
+        return self._inflate.decompress(self._inflate.unconsumed_tail + data, max_length)
+
+
+def _decompressor(head: bytes) -> _Decompressor | None:
+    """Return what unpacks the compressed stream that starts with `head`, or None for an uncompressed one."""
     if head.startswith(b"\x1f\x8b"):
-        return _inflating(stream, 31)
+        return _Inflater(31)
     if head.startswith(b"\x78"):
-        return _inflating(stream, zlib.MAX_WBITS)
+        return _Inflater(zlib.MAX_WBITS)
     if head.startswith(b"BZh"):
-        return _unpacking(stream, bz2.BZ2Decompressor())
+        return bz2.BZ2Decompressor()
     if head.startswith(b"\xfd7zXZ\x00"):
-        return _unpacking(stream, lzma.LZMADecompressor(lzma.FORMAT_XZ, LZMA_MEMORY_BYTES))
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, LZMA_MEMORY_BYTES)
     if head.startswith(b"\x5d\x00\x00"):
-        return _unpacking(stream, lzma.LZMADecompressor(lzma.FORMAT_ALONE, LZMA_MEMORY_BYTES))
+        return lzma.LZMADecompressor(lzma.FORMAT_ALONE, LZMA_MEMORY_BYTES)
     if head.startswith(LZ4_MAGIC) and lz4_frame is not None:
-        return _unpacking(stream, lz4_frame.LZ4FrameDecompressor())
+        return cast("_Decompressor", lz4_frame.LZ4FrameDecompressor())
     return None
 
 
-def _inflating(stream: BinaryIO, window_bits: int) -> Read:
-    """Return what reads zlib or gzip."""
-    inflate = zlib.decompressobj(window_bits)
+def _unpacking(stream: BinaryIO, decompressor: _Decompressor) -> Read:
+    """Return what reads the one compressed stream, a piece at a time. Raises EOFError where it ends early, Refused where more follows."""
     meter = _Meter()
-
-    def read(at_most: int) -> bytes:
-        while not inflate.eof:
-            packed = inflate.unconsumed_tail
-            if not packed:
-                packed = stream.read(COMPRESSED_CHUNK_BYTES)
-                meter.packed += len(packed)
-            if not packed:
-                raise EOFError
-            if piece := inflate.decompress(packed, at_most):
-                return meter.measured(piece)
-        if inflate.unused_data or stream.read(1):
-            raise _trailing()
-        return b""
-
-    return read
-
-
-def _unpacking(stream: BinaryIO, unpack: Any) -> Read:
-    """Return what reads bz2, xz, lzma or lz4."""
-    meter = _Meter()
-    decompressor: _Decompressor = unpack
 
     def read(at_most: int) -> bytes:
         while not decompressor.eof:
@@ -207,7 +220,7 @@ def _unpacking(stream: BinaryIO, unpack: Any) -> Read:
                     raise EOFError
             if piece := decompressor.decompress(packed, at_most):
                 return meter.measured(piece)
-        if unpack.unused_data or stream.read(1):
+        if decompressor.unused_data or stream.read(1):
             raise _trailing()
         return b""
 
