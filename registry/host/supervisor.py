@@ -106,10 +106,8 @@ class Supervisor:
 
     def _say_walls(self) -> None:
         walls = self._forks.walls
-        if walls is None:
-            log.warning("THE SANDBOX IS OFF: an uploaded model can do whatever this user can. Never run it like this for others.")
-        elif not walls.get("landlock"):
-            log.warning("this kernel has no Landlock; workers are locked by seccomp, uid and limits")
+        for warning in wall_warnings(walls):
+            log.warning("%s", warning)
         for failure in walls["failures"] if walls is not None else ():
             log.error("the self-test of the lock got through a wall: %s", failure)
         if allowed := self._forks.extra_names["allowed"]:
@@ -195,6 +193,21 @@ class Supervisor:
         }
         report[self._forkserver.name]["extra_names"] = self._forks.extra_names["allowed"]
         return report
+
+
+def wall_warnings(walls: dict[str, Any] | None) -> list[str]:
+    """Return what an operator should know at each start of the walls around workers; None means that the sandbox is off."""
+    if walls is None:
+        return ["THE SANDBOX IS OFF: an uploaded model can do whatever this user can. Never run it like this for others."]
+    warnings = []
+    if not walls.get("landlock"):
+        warnings.append("this kernel has no Landlock; workers are locked by seccomp, uid and limits")
+    if not walls.get("filter_run_at_release", True):
+        machine = walls["architecture"]
+        warnings.append(
+            f"the seccomp filter for {machine} was never run before this release; only the self-test of this start shows that it holds"
+        )
+    return warnings
 
 
 def _connections(threads: int) -> int:

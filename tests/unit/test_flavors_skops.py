@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from registry import flavors
 from registry.errors import ArtifactRefused, NotAModel
 from registry.flavors import skops_files, warming
+from registry.flavors.npy_files import array_of
 from registry.flavors.refusals import Refused
 from registry.flavors.zip_files import names_in, open_archive, read_member
 from tests.fixture_models import CASES, case_of, dump, rows_of
@@ -155,3 +156,22 @@ def test_a_schema_that_is_none_is_refused(schema: bytes) -> None:
     """Whatever stands in its place."""
     with pytest.raises(ArtifactRefused):
         flavors.admit(io.BytesIO(zip_of({"schema.json": schema})), {}, BUDGET_BYTES)
+
+
+def test_an_array_of_true_and_false_with_other_values_is_refused() -> None:
+    """Compiled code counts on 0 and 1."""
+    stream = io.BytesIO()
+    np.save(stream, np.ones(3, bool))
+    assert array_of(stream.getvalue()).tolist() == [True] * 3
+    with pytest.raises(Refused, match="true and false"):
+        array_of(stream.getvalue()[:-1] + b"\x80")
+
+
+def test_what_a_sparse_matrix_unpacks_to_counts_against_the_budget() -> None:
+    """It is an archive of its own inside the file."""
+    model = linear()
+    model.rows_ = scipy.sparse.csr_matrix(np.ones((1_000, 1_000)))
+    data = skops_of(model)
+    assert len(data) < 1 << 20
+    with pytest.raises(Refused, match="larger than this server accepts"):
+        skops_files.read(io.BytesIO(data), 4 << 20)

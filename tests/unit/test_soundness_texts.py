@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, 
 from sklearn.feature_selection import SelectFromModel, SelectKBest, f_classif
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, PairwiseKernel
+from sklearn.impute import KNNImputer
 from sklearn.kernel_approximation import Nystroem
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.preprocessing import FunctionTransformer
-from sklearn.utils import check_array
+from sklearn.utils import Bunch, check_array
 
 from registry.flavors import soundness
 from registry.flavors.refusals import Refused
@@ -147,6 +151,7 @@ def test_a_pattern_that_is_not_looked_at_by_characters_is_not_judged() -> None:
         {"fine": [0]},
         {"fine": True},
         ["fine"],
+        defaultdict(int, {"fine": 0}),
         7,
     ],
     ids=named,
@@ -220,6 +225,11 @@ def test_usual_vectorizers_pass(model: Any) -> None:
         FeatureAgglomeration(metric=len),
         SelectFromModel(Ridge(), importance_getter=len),
         Nystroem(kernel=len),
+        Nystroem(kernel=np.add, kernel_params={"out": np.zeros(3, np.int32), "casting": "unsafe"}),
+        KernelRidge(kernel=np.exp),
+        KNNImputer(metric=np.add),
+        KNeighborsRegressor(weights=np.add),
+        Bunch(transform=len),
         GaussianProcessRegressor(PairwiseKernel(metric=len)),
     ],
     ids=named,
@@ -241,6 +251,7 @@ def test_a_function_that_prediction_would_call_is_refused(model: Any) -> None:
         FeatureAgglomeration(pooling_func=np.median),
         SelectFromModel(Ridge(), importance_getter="coef_"),
         SelectKBest(f_classif),
+        KNeighborsRegressor(weights=np.reciprocal),
         GaussianProcessRegressor(1.0 * RBF() + PairwiseKernel(metric="rbf")),
     ],
     ids=named,

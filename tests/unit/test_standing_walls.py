@@ -13,6 +13,7 @@ from registry.api.health import _sandbox
 from registry.api.standing import LOADER, shown_walls
 from registry.cli.doctor import _judged
 from registry.host.lock import WallReport
+from registry.host.supervisor import wall_warnings
 
 
 def test_nothing_is_said_before_a_fork_server_has_tried_the_walls() -> None:
@@ -61,3 +62,24 @@ def test_readiness_and_doctor_judge_the_walls_as_the_host_process_does(
     assert _sandbox({"ready": True, "walls": found}) == readiness
     finding = _judged(found, json.dumps(found))
     assert (finding.ok, doctor[1] in finding.text) == (doctor[0], True)
+
+
+@pytest.mark.parametrize(
+    ("walls", "words"),
+    [
+        ({}, []),
+        ({"landlock": None}, ["no Landlock"]),
+        ({"architecture": "aarch64", "filter_run_at_release": False}, ["aarch64 was never run"]),
+        (None, ["SANDBOX IS OFF"]),
+    ],
+)
+def test_each_start_warns_of_a_wall_that_is_missing_or_untried(walls: dict[str, Any] | None, words: list[str]) -> None:
+    """One line for each, and none where all is well."""
+    found = (
+        None
+        if walls is None
+        else replace(WallReport(seccomp=True, landlock=7, uid=65534, rlimits=True, filter_run_at_release=True), **walls).as_dict()
+    )
+    warnings = wall_warnings(found)
+    assert len(warnings) == len(words)
+    assert all(word in warning for word, warning in zip(words, warnings, strict=True))
