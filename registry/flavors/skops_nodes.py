@@ -20,6 +20,7 @@ from skops.io import _audit, _general, _numpy, _protocol, _scipy, _sklearn, _uti
 
 from registry.flavors.npy_files import array_of, object_array, odd, sparse_arguments
 from registry.flavors.unpickling import advice, arrays, building, names
+from registry.flavors.unpickling.stack import require_key
 from registry.flavors.unpickling.tokens import Argument, Call, New, Restore
 from registry.flavors.zip_files import open_archive, read_member
 
@@ -139,7 +140,9 @@ class DictNode(_Read, _general.DictNode):  # type: ignore[misc]
             raise odd("state-not-allowed", "a dict whose keys have no types")
         target = self._empty()
         for kind, (key, node) in zip(kinds, self.content.items(), strict=True):
-            target[_key_of(kind, key)] = node.construct()
+            plain = _key_of(kind, key)
+            require_key(plain)
+            target[plain] = node.construct()
         return target
 
     def _empty(self) -> Any:

@@ -13,6 +13,7 @@ from sklearn.covariance import EllipticEnvelope, EmpiricalCovariance
 from sklearn.impute import KNNImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import DistanceMetric
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.neighbors import (
     BallTree,
     KDTree,
@@ -418,6 +419,7 @@ def test_a_covariance_of_another_width_than_the_input_is_refused(cls: Any, name:
         {"p": np.ones(4)},
         {"out": np.zeros(4)},
         {"w": "heavy"},
+        {"unknown": None},
         [],
     ],
     ids=named,
@@ -448,9 +450,60 @@ def test_a_class_out_of_range_is_refused_also_where_the_classes_are_a_list(cls: 
     assert rule_of(model) == "broken-neighbours"
 
 
+@pytest.mark.parametrize("cls", [KNeighborsClassifier, RadiusNeighborsClassifier])
+def test_neighbours_without_a_point_are_refused(cls: Any) -> None:
+    """Native code divides by how many there are."""
+    model = cls(algorithm="brute", metric="manhattan").fit(X, Y)
+    model._fit_X, model._y, model.n_samples_fit_ = X[:0], np.zeros(0, int), 0
+    assert rule_of(model) == "broken-neighbours"
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "bsr"])
+def test_a_sparse_matrix_gets_indices_of_its_own(form: str) -> None:
+    """SciPy sorts and shortens them in place, and another matrix of the file might be checked by the same array."""
+    matrix = scipy.sparse.csr_matrix(X).asformat(form)
+    indices, starts = matrix.indices, matrix.indptr
+    require_sound([matrix])
+    assert not np.shares_memory(matrix.indices, indices)
+    assert not np.shares_memory(matrix.indptr, starts)
+
+
 def test_neighbours_in_a_radius_raise_for_rows_of_another_width_than_their_points() -> None:
     """A step before them may hand on any number of columns, and these neighbours alone don't look."""
     model = RadiusNeighborsClassifier(algorithm="brute", metric="manhattan", radius=9.0).fit(X, Y)
     assert model.predict_proba(X).shape == (90, 3)
     with pytest.raises(ValueError, match="parts don't fit together"):
         model.predict_proba(np.ones((2, 50)))
+
+
+def test_votes_for_more_rows_than_there_are_raise_instead_of_being_written_behind_the_matrix() -> None:
+    """A member for one label may answer with many values for each row."""
+    model = OneVsRestClassifier(LogisticRegression()).fit(X, np.column_stack([Y == 1, Y == 2]))
+    require_sound(objects_of(model))
+    assert model.predict(X).shape == (90, 2)
+    model.estimators_[0] = LogisticRegression().fit(X, Y)
+    model.estimators_[0].intercept_[:] = 99.0
+    with pytest.raises(ValueError, match="parts don't fit together"):
+        model.predict(X)
+
+
+def test_a_label_binarizer_with_a_class_twice_raises_instead_of_leaving_its_columns() -> None:
+    """Its columns are counted once for each class, and numbered once for each place."""
+    model = MultiLabelBinarizer().fit([["a", "b"]])
+    model.classes_ = np.array(["a", "b", "b", "b"])
+    require_sound(objects_of(model))
+    with pytest.raises(ValueError, match="parts don't fit together"):
+        model.transform([["b"]])
+
+
+@pytest.mark.parametrize(
+    ("indices", "starts"),
+    [([0, 9], [0, 1, 2]), ([0, -1], [0, 1, 2]), ([0, 1, 2], [0, 3, 2]), ([], [0, 9, 0])],
+    ids=["beyond", "negative", "falling", "falling to nothing"],
+)
+@pytest.mark.parametrize("cls", [scipy.sparse.csr_matrix, scipy.sparse.csc_array])
+def test_a_sparse_matrix_is_never_made_of_places_outside_itself(cls: Any, indices: list[int], starts: list[int]) -> None:
+    """SciPy looks at their number alone."""
+    assert cls((np.ones(2), [0, 2], [0, 1, 2]), shape=(2, 3) if cls is scipy.sparse.csr_matrix else (3, 2)).sum() == 2
+    with pytest.raises(ValueError, match="parts don't fit together"):
+        cls((np.ones(len(indices)), indices, starts), shape=(2, 3) if cls is scipy.sparse.csr_matrix else (3, 2))

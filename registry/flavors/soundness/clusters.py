@@ -32,7 +32,12 @@ def check_birch(birch: Any) -> None:
     stored = attributes(birch)
     if "subcluster_centers_" in stored:
         centres, norms = numbers(stored["subcluster_centers_"], 2), numbers(stored.get("_subcluster_norms"), 1)
-        if centres is None or norms is None or len(norms) != len(centres) or centres.shape[1] != whole_number(stored.get("n_features_in_")):
+        if (
+            centres is None
+            or norms is None
+            or not 0 < len(norms) == len(centres)
+            or centres.shape[1] != whole_number(stored.get("n_features_in_"))
+        ):
             raise _broken(birch, "has centres of another width than its input, or another number of norms")
 
 

@@ -90,7 +90,12 @@ def check_estimator(estimator: Any) -> None:
         return
     points, tree = stored.get("_fit_X"), stored.get("_tree")
     shape = _shape_of(points)
-    if shape is None or shape[0] != whole_number(stored.get("n_samples_fit_")) or shape[1] != whole_number(stored.get("n_features_in_")):
+    if (
+        shape is None
+        or shape[0] == 0
+        or shape[0] != whole_number(stored.get("n_samples_fit_"))
+        or shape[1] != whole_number(stored.get("n_features_in_"))
+    ):
         raise _broken(estimator, "has points of another shape than it was fitted on")
     if tree is not None and (type(tree) not in _TREES or _shape_of(points_of(tree)) != shape):
         raise _broken(estimator, "has a search tree over other points than its own")
@@ -141,7 +146,8 @@ def _own_parameters(estimator: Any, params: Any, width: int) -> dict[str, Any]:
         raise _function_metric(type(estimator))
     for name, value in params.items():
         shapes = _PARAMETER_SHAPES.get(name)
-        if shapes is None or type(value) not in _PARAMETER_KINDS or np.shape(value) not in [(width,) * sides for sides in shapes]:
+        fits = value is None or (type(value) in _PARAMETER_KINDS and np.shape(value) in [(width,) * sides for sides in shapes or ()])
+        if shapes is None or not fits:
             raise _broken(estimator, "has parameters of its metric that it doesn't take, or of another size than its input")
     return dict(params)
 

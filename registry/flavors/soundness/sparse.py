@@ -83,6 +83,8 @@ def _check_compressed(matrix: Any, lines: int, end: int, *, dimensions: int = 1)
         raise _broken(matrix, "has indices that don't fit its data or its shape")
     if (starts[1:] < starts[:-1]).any() or not within(indices, end):
         raise _broken(matrix, "has an index outside itself")
+    # SciPy sorts and shortens these in place, so they may be nobody else's.
+    stored["indptr"], stored["indices"] = starts.copy(), indices.copy()
     for note in _NOTES:
         stored.pop(note, None)
 

@@ -16,7 +16,7 @@ _LONGEST = 300
 #: A repeat of more than this counts as endless.
 _MANY = 1000
 #: Each endless repeat in a row multiplies the time by the length of the text.
-_MOST_ENDLESS = 4
+_MOST_ENDLESS = 3
 #: Each item that may be there or not, or more than once, can double the ways to match.
 _MOST_VARIABLE = 10
 _DEEPEST = 20

@@ -23,6 +23,7 @@ from sklearn.utils.validation import check_array
 from registry.flavors.refusals import Refused
 from registry.flavors.soundness import neighbours
 from registry.flavors.unpickling import arrays
+from registry.flavors.unpickling.stack import require_keys
 from registry.flavors.unpickling.tokens import Argument, Call, New, Pending, Restore
 
 VERSION_KEY = "_sklearn_version"
@@ -163,6 +164,7 @@ def make_frozenset(_reading: Any, arguments: tuple[Any, ...]) -> frozenset[Any]:
 def _members(arguments: tuple[Any, ...]) -> list[Any]:
     if len(arguments) != 1 or type(arguments[0]) is not list or not all(type(one) in _SCALARS for one in arguments[0]):
         raise _odd("call-not-allowed", "a set of more than plain values")
+    require_keys(arguments[0])
     return arguments[0]
 
 

@@ -21,6 +21,8 @@ HIGHEST_PROTOCOL = 5
 #: A 128-bit random state takes 17 bytes; nothing else in a model comes near.
 LONGEST_INTEGER_BYTES = 64
 MOST_KEY_PARTS = 64
+#: Tuples of equal hash can be computed, and a dict compares each with all others.
+MOST_TUPLE_KEYS = 5_000
 #: Python hashes a tuple inside a tuple by calling itself, without a look at how much of the C stack is left.
 DEEPEST_TUPLE = 32
 
@@ -31,17 +33,18 @@ _HASH_PRIME = 2**61 - 1
 
 #: So many levels of tuples are counted anew each time: they are in the state of every array.
 _PLAIN_LEVELS = 2
-_SCALARS = frozenset({str, int, float, bool, bytes, type(None), complex})
+_SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
 _LISTS = frozenset({list})
 _DICTS = frozenset({dict, OrderedDict, defaultdict, Bunch})
 _SETS = frozenset({set})
+_FLOATS = frozenset({np.float16, np.float32, np.float64})
 _FLOAT = struct.Struct(">d")
 
 
 class Stack:
     """A stack with marks, a memo, and the opcodes that only fill them."""
 
-    __slots__ = ("deep", "memo", "metastack", "source", "stack")
+    __slots__ = ("deep", "memo", "metastack", "source", "stack", "tuple_keys")
 
     def __init__(self, source: Source) -> None:
         """Start with nothing on the stack."""
@@ -49,6 +52,7 @@ class Stack:
         self.stack: list[Any] = []
         self.metastack: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+        self.tuple_keys = 0
         #: Tuples of three levels and more, by id, with how deep they are; kept, so that no id is used twice.
         self.deep: dict[int, tuple[tuple[Any, ...], int]] = {}
 
@@ -187,8 +191,7 @@ class Stack:
     def _set_item(self) -> None:
         value = self.stack.pop()
         key = self.stack.pop()
-        if type(key) is not str:
-            require_key(key)
+        self._require_keys((key,))
         target = self._target(_DICTS)
         if type(value) is defaultdict:
             _require_flat(target)
@@ -199,7 +202,7 @@ class Stack:
         if len(items) % 2:
             raise Damaged
         keys = items[::2]
-        require_keys(keys)
+        self._require_keys(keys)
         target = self._target(_DICTS)
         for key, value in zip(keys, items[1::2], strict=True):
             if type(value) is defaultdict:
@@ -212,13 +215,22 @@ class Stack:
 
     def _add_items(self) -> None:
         items = self._pop_mark()
-        require_keys(items)
+        self._require_keys(items)
         self._target(_SETS).update(items)
 
     def _frozenset(self) -> None:
         items = self._pop_mark()
-        require_keys(items)
+        self._require_keys(items)
         self.stack.append(frozenset(items))
+
+    def _require_keys(self, keys: Iterable[Any]) -> None:
+        """Refuse what may not be a key, and more tuples than any model has as keys."""
+        for key in keys:
+            if type(key) is not str:
+                require_key(key)
+                self.tuple_keys += type(key) is tuple
+        if self.tuple_keys > MOST_TUPLE_KEYS:
+            raise broken("too-many-keys", f"more than {MOST_TUPLE_KEYS} tuples as keys of dicts or members of sets")
 
     def _target(self, kinds: frozenset[type]) -> Any:
         target = self.stack[-1]
@@ -272,8 +284,11 @@ def require_keys(keys: Iterable[Any]) -> None:
 
 
 def require_key(key: Any) -> None:
-    """Raise Refused unless `key` is a scalar or a flat tuple of scalars: hashing anything else runs foreign code, or runs deep."""
-    if _is_scalar(key) or (isinstance(key, np.generic) and key.dtype.kind in "biufcSU"):
+    """Raise Refused unless `key` is a scalar or a flat tuple of scalars: hashing anything else runs foreign code, or runs deep.
+
+    Neither complex numbers nor those longer than a double: any number of them have one hash.
+    """
+    if _is_scalar(key) or (isinstance(key, np.generic) and (key.dtype.kind in "biuSU" or type(key) in _FLOATS)):
         return
     if type(key) is tuple and len(key) <= MOST_KEY_PARTS and all(_is_scalar(part) for part in key):
         return

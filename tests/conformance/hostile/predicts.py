@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
-from sklearn.cluster import KMeans
+from sklearn.cluster import Birch, KMeans
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
+from sklearn.covariance import EllipticEnvelope
 from sklearn.decomposition import NMF, KernelPCA, LatentDirichletAllocation
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -134,6 +135,20 @@ NUMBERS: dict[str, Maker] = {
     "neighbour-classes-out-of-range": lambda c: attributes(KNeighborsClassifier(algorithm="brute"), _y=np.full(60, FAR)),
     "neighbour-classes-are-negative": lambda c: attributes(KNeighborsClassifier(), _y=np.full(60, -FAR)),
     "neighbour-rows-and-classes-differ": lambda c: attributes(KNeighborsClassifier(algorithm="brute"), _y=np.zeros(2, int)),
+    "neighbour-classes-out-of-range-in-a-list": lambda c: attributes(
+        KNeighborsClassifier(algorithm="brute", metric="manhattan"), _y=np.full(60, FAR), classes_=[0, 1]
+    ),
+    "neighbour-norms-cut": lambda c: attributes(
+        KNeighborsClassifier(algorithm="brute"), effective_metric_params_={"Y_norm_squared": np.zeros(1)}
+    ),
+    "neighbour-metric-of-a-small-matrix": lambda c: attributes(
+        KNeighborsClassifier(algorithm="brute"), effective_metric_="mahalanobis", effective_metric_params_={"VI": np.ones((1, 1))}
+    ),
+    "cluster-norms-cut": lambda c: attributes(Birch(n_clusters=None), _subcluster_norms=np.zeros(1)),
+    "covariance-of-one-column": lambda c: attributes(EllipticEnvelope(), precision_=np.ones((1, 1))),
+    "kernel-that-writes-to-indices": lambda c: attributes(
+        KernelRidge(), kernel=np.add, kernel_params={"out": np.zeros(3, np.int32), "casting": "unsafe"}
+    ),
     "support-counts-too-large": lambda c: support_vectors(_n_support=np.array([FAR, FAR], np.int32)),
     "support-counts-negative": lambda c: support_vectors(_n_support=np.array([-FAR, FAR], np.int32)),
     "support-counts-of-more-classes": lambda c: support_vectors(_n_support=np.ones(50, np.int32)),
