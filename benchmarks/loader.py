@@ -94,8 +94,11 @@ class Host:
         sockets = folder / "run"
         sockets.mkdir()
         config = Config(instance_path=folder)
-        self.forks = ForkLink(ROOT, sandbox=True, uid=config.worker_uid, on_exit=lambda number, status: self.pool.note_exit(number, status))
+        self.forks = ForkLink(ROOT, sandbox=True, uid=config.worker_uid, on_exit=self._note_exit)
         self.pool = Pool(config, self.forks, self.artifacts, sockets)
+
+    def _note_exit(self, number: int, status: int) -> None:
+        self.pool.note_exit(number, status)  # the pool is made after the link that it hears from
 
     async def cold(self, artifact: bytes, rounds: int) -> list[float]:
         """Time loads of one version that isn't loaded."""
