@@ -25,7 +25,9 @@ pytestmark = pytest.mark.timeout(900)
 
 
 def _start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    # Not measured for coverage, which would take as long again: what it runs is counted where tests call it.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    environment = {**inherited, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.fuzzing", "--folder", str(folder), *arguments]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
