@@ -75,7 +75,8 @@ def _called(model: Any, method: str, rows: Any) -> str:
 
 
 def unlocked() -> None:
-    """Bound only what a mistake could do to the machine."""
+    """Bound only what a mistake could do to the machine, and how long a client waits for the listener, which never answers."""
+    socket.setdefaulttimeout(1.0)
     limit = _pages(0) + MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
