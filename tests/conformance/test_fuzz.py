@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MUTATIONS, PROGRAMS = 14_000, 6_000
+MUTATIONS, PROGRAMS = 16_000, 4_000
 #: Mutants and programs that reach constructors, object check and predict: below these the fuzzing would try nothing.
 FEWEST_PREDICTED, FEWEST_ADMITTED, FEWEST_RULES = 2_000, 200, 15
 MOST_MEMORY_MIB = 256
@@ -81,5 +81,6 @@ def test_the_fuzzing_notices_a_crash_a_hang_an_exception_a_change_and_an_escape(
 
 def test_the_same_seed_gives_the_same_inputs(tmp_path: Path) -> None:
     """So that a run can be repeated: the outcomes of two runs agree."""
-    runs = [_fuzz("--mutations", "200", "--programs", "100", "--seed", "7", folder=tmp_path / name)[1] for name in ("one", "other")]
+    started = [_start("--mutations", "200", "--programs", "100", "--seed", "7", folder=tmp_path / name) for name in ("one", "other")]
+    runs = [_finish(process)[1] for process in started]
     assert runs[0]["outcomes"] == runs[1]["outcomes"]
