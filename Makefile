@@ -39,8 +39,7 @@ ifdef PYTEST_ARGS
 else
 	@rm -f .coverage .coverage.*
 	@status=0; \
-	$(BIN)/python -m pytest tests/unit tests/integration -m "not alone" --numprocesses=$(PROCESSES) --dist=loadfile --cov --cov-report= || status=1; \
-	$(BIN)/python -m pytest tests/conformance -m "not alone" --numprocesses=$(PROCESSES) --dist=loadfile || status=1; \
+	$(BIN)/python -m pytest -m "not alone" --numprocesses=$(PROCESSES) --dist=loadfile --cov --cov-report= || status=1; \
 	$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report= || status=1; \
 	$(MAKE) --no-print-directory coverage || status=1; \
 	exit $$status
