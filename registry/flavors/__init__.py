@@ -18,51 +18,13 @@ from registry.flavors.warming import warm_up
 __all__ = ["HEAD_BYTES", "Admission", "Flavor", "Loaded", "admit", "open_flavor", "recognise", "replay", "require_servable", "warm_up"]
 
 
-class SklearnFlavor:
-    """Scikit-learn estimators in joblib files and pickles."""
-
-    name = SKLEARN
-
-    def load(self, stream: BinaryIO, budget_bytes: int) -> Loaded:
-        """Load an artifact that was admitted before. Raises ModelUnloadable."""
-        return sklearn.load(stream, budget_bytes)
-
-    def admit(self, stream: BinaryIO, manifest: dict[str, Any], budget_bytes: int) -> Admission:
-        """Judge an upload. Raises NotAModel, UnsafeArtifact, SignatureMismatch."""
-        return admission.admit(stream, manifest, budget_bytes)
-
-
-class SkopsFlavor:
-    """Scikit-learn estimators in skops files."""
-
-    name = SKOPS
-
-    def load(self, stream: BinaryIO, budget_bytes: int) -> Loaded:
-        """Load an artifact that was admitted before. Raises ModelUnloadable."""
-        return skops_files.load(stream, budget_bytes)
-
-    def admit(self, stream: BinaryIO, manifest: dict[str, Any], budget_bytes: int) -> Admission:
-        """Judge an upload. Raises NotAModel, UnsafeArtifact, SignatureMismatch."""
-        return skops_files.admit(stream, manifest, budget_bytes)
-
-
-class OnnxFlavor:
-    """Models of tables in ONNX files."""
-
-    name = ONNX
-
-    def load(self, stream: BinaryIO, budget_bytes: int) -> Loaded:
-        """Load an artifact that was admitted before. Raises ModelUnloadable."""
-        return onnx_models.load(stream, budget_bytes)
-
-    def admit(self, stream: BinaryIO, manifest: dict[str, Any], budget_bytes: int) -> Admission:
-        """Judge an upload. Raises NotAModel, UnsafeArtifact, SignatureMismatch."""
-        return onnx_models.admit(stream, manifest, budget_bytes)
-
-
 #: Where a caller names none: the default of the largest artifact.
 DEFAULT_BUDGET_BYTES = 2 << 30
-_FLAVORS: dict[str, Flavor] = {flavor.name: flavor for flavor in (SklearnFlavor(), SkopsFlavor(), OnnxFlavor())}
+_FLAVORS = {
+    SKLEARN: Flavor(SKLEARN, sklearn.load, admission.admit),
+    SKOPS: Flavor(SKOPS, skops_files.load, skops_files.admit),
+    ONNX: Flavor(ONNX, onnx_models.load, onnx_models.admit),
+}
 
 
 def open_flavor(name: str) -> Flavor:

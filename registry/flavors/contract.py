@@ -5,7 +5,7 @@ Used by locked workers alone. An implementation must need no file, import, threa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO, Protocol
 
@@ -47,15 +47,14 @@ class Loaded(Protocol):
         """Return what `method` answers, one row for each row of `inputs`. Raises PredictionFailed, MethodNotAvailable."""
 
 
-class Flavor(Protocol):
-    """How artifacts of one kind are handled."""
+@dataclass(frozen=True, slots=True)
+class Flavor:
+    """How artifacts of one kind are handled; `name` is kept on a version.
 
-    @property
-    def name(self) -> str:
-        """Return the flavor's name, as it is kept on a version."""
+    `load(stream, budget_bytes)` loads an artifact that was admitted before and raises ModelUnloadable. `admit(stream, manifest,
+    budget_bytes)` judges an upload and raises ArtifactRefused's subclasses and SignatureMismatch. Either may unpack to `budget_bytes`.
+    """
 
-    def load(self, stream: BinaryIO, budget_bytes: int) -> Loaded:
-        """Load an artifact that was admitted before; it may unpack to `budget_bytes`. Raises ModelUnloadable."""
-
-    def admit(self, stream: BinaryIO, manifest: dict[str, Any], budget_bytes: int) -> Admission:
-        """Judge an upload that may unpack to `budget_bytes`. Raises ArtifactRefused's subclasses and SignatureMismatch."""
+    name: str
+    load: Callable[[BinaryIO, int], Loaded]
+    admit: Callable[[BinaryIO, dict[str, Any], int], Admission]
