@@ -68,8 +68,12 @@ class Budget:
             )
 
     def find_excess(self) -> Slot | None:
-        """Return the slot to be drained when workers grew past the budget while they predicted, or None."""
-        return self._least_recently_used(None) if self.used_bytes > self.limit_bytes else None
+        """Return the slot to be drained when workers grew past the budget while they predicted, or None.
+
+        A worker that is being drained has left its slot, and isn't counted: its memory comes back without another victim.
+        """
+        serving_bytes = sum(slot.worker.bytes for slot in self._slots() if slot.worker is not None)
+        return self._least_recently_used(None) if serving_bytes > self.limit_bytes else None
 
     async def _make_room(self, needed_bytes: int, keep: Worker | None) -> None:
         """Drain until the bytes fit, and promise them."""
