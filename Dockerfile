@@ -12,8 +12,8 @@ WORKDIR /app
 # The environment holds no pip: the base image's own installs into it.
 RUN python -m venv --without-pip /opt/modelyard
 COPY requirements.lock ./
-COPY requirements/lz4.lock requirements/onnx.lock requirements/skops.lock requirements/
-# Formats beside joblib's: docker build --build-arg EXTRAS="skops onnx lz4" .
+COPY requirements/fast.lock requirements/lz4.lock requirements/onnx.lock requirements/skops.lock requirements/
+# Formats beside joblib's, and the runtime `fast`: docker build --build-arg EXTRAS="skops onnx lz4 fast" .
 ARG EXTRAS=""
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m pip --python /opt/modelyard/bin/python install --require-hashes -r requirements.lock \

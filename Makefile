@@ -6,6 +6,7 @@ COVERAGE_FLOOR ?= 95
 LOCK_ARGS ?=
 EXTRAS ?=
 FUZZ_SECONDS ?= 600
+BENCH_ARGS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input --require-virtualenv
@@ -16,18 +17,18 @@ LOCKED_FILES := registry/flavors/* $(LOCKED_HOST:%=registry/host/%.py)
 empty :=
 comma := ,
 LOCKED := $(subst $(empty) ,$(comma),$(LOCKED_FILES))
-KNOWN_EXTRAS := skops onnx lz4
+KNOWN_EXTRAS := skops onnx lz4 fast
 WANTED_EXTRAS := $(subst $(comma), ,$(EXTRAS))
 $(foreach extra,$(filter-out $(KNOWN_EXTRAS),$(WANTED_EXTRAS)),$(error There is no extra '$(extra)'; there are: $(KNOWN_EXTRAS)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve demo test coverage fuzz check fmt lock clean
+.PHONY: help serve demo test coverage fuzz bench bench-all check fmt lock clean
 
 help:  ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-serve: .venv/server.done $(WANTED_EXTRAS:%=.venv/extra-%.done)  ## Set up what is missing and start the server on 127.0.0.1:8000 (EXTRAS="skops onnx lz4" for more formats)
+serve: .venv/server.done $(WANTED_EXTRAS:%=.venv/extra-%.done)  ## Set up what is missing and start the server on 127.0.0.1:8000 (EXTRAS="skops onnx lz4" for more formats, fast for compiled models)
 	@exec $(BIN)/modelyard serve
 
 demo: .venv/server.done  ## Publish two versions of a real model, predict, point an alias, roll back
@@ -39,7 +40,8 @@ ifdef PYTEST_ARGS
 else
 	@rm -f .coverage .coverage.*
 	@status=0; \
-	$(BIN)/python -m pytest -m "not alone" --numprocesses=$(PROCESSES) --dist=loadfile --cov --cov-report= || status=1; \
+	$(BIN)/python -m compileall -q config.py registry; \
+	$(BIN)/python -m pytest -m "not alone" --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder --cov --cov-report= || status=1; \
 	$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report= || status=1; \
 	$(MAKE) --no-print-directory coverage || status=1; \
 	exit $$status
@@ -53,6 +55,12 @@ coverage: .venv/dev.done  ## Show what the last whole run of the tests covered, 
 
 fuzz: .venv/dev.done  ## Feed the loader mutated files and opcode programs for FUZZ_SECONDS (FUZZ_SEED=... repeats a run)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzzing --seconds=$(FUZZ_SECONDS) $(FUZZ_SEED:%=--seed=%)
+
+bench: .venv/server.done  ## Measure beside naive Flask and FastAPI on this machine, in 4 minutes (BENCH_ARGS="--only modelyard,fastapi" for a part)
+	@$(BIN)/python -m benchmarks.side_by_side --quick --budget=3.5 $(BENCH_ARGS)
+
+bench-all: .venv/server.done .venv/extra-fast.done  ## Measure beside every other server and write benchmarks/RESULTS.md, in 25 minutes once all are installed
+	@$(BIN)/python -m benchmarks.side_by_side --budget=23 --publish $(BENCH_ARGS)
 
 check: .venv/dev.done  ## Lint, formatting, types, and which module may import which
 	@$(BIN)/ruff check
@@ -70,7 +78,7 @@ lock: .venv/dev.done  ## Lock the dependencies anew (LOCK_ARGS=--upgrade for new
 	@for extra in $(KNOWN_EXTRAS); do $(LOCK) $(LOCK_ARGS) requirements/$$extra.in --output-file requirements/$$extra.lock || exit 1; done
 
 clean:  ## Remove what was made here, but for instance/, which holds your models
-	@rm -rf .venv .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	@rm -rf .venv .bench .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	@find . -name __pycache__ -type d -not -path './instance/*' -prune -exec rm -rf {} +
 
 .venv/bin/python:

@@ -60,7 +60,9 @@ class Config:
     port: int = setting(8000, "Port to listen on.", minimum=1)
     instance_path: Path = setting(Path("instance"), "Folder of everything the host keeps: embedded database, artifacts, secrets, sockets.")
     database_url: str = setting("", "SQLAlchemy URL of the registry; empty means SQLite in the instance folder.", secret=True)
-    redis_url: str = setting("", "Redis or Valkey that must not evict (limits, announcements); empty means an embedded one.", secret=True)
+    redis_url: str = setting(
+        "", "Redis (7.0 or newer) or Valkey that must not evict (limits, announcements); empty means an embedded one.", secret=True
+    )
     cache_redis_url: str = setting(
         "", "Redis or Valkey that may evict (prediction cache); empty means embedded, or `redis_url` where that is set.", secret=True
     )
@@ -99,6 +101,9 @@ class Config:
     cache: bool = setting(True, "Use the prediction cache.")
     cache_ttl_seconds: int = setting(3600, "How long a prediction stays cached.", minimum=1)
     cache_max_value_bytes: Bytes = setting(Bytes(2**20), "Largest prediction that is cached.", minimum=1)
+    cache_process_bytes: Bytes = setting(
+        Bytes(16 * 2**20), "Memory of each web process for the predictions that are asked for most; 0 means none.", minimum=0
+    )
     cache_memory_bytes: Bytes = setting(Bytes(256 * 2**20), "Memory of the embedded cache.", minimum=2**20)
 
     extra_names: tuple[str, ...] = setting(

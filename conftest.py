@@ -1,4 +1,4 @@
-"""What holds for every test: its folder says what kind it is.
+"""What holds for every test: its folder says what kind it is, and which files come first.
 
 `pytest -m unit` and the like work without a mark in any file, and a test outside the known folders is refused.
 """
@@ -26,3 +26,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if kind not in KINDS:
             raise pytest.UsageError(f"{item.nodeid}: tests lie in one of {', '.join(sorted(KINDS))}, below tests/")
         item.add_marker(kind)
+    _put_in_order(items)
+
+
+def _put_in_order(items: list[pytest.Item]) -> None:
+    """Let files that compute take turns with files that wait, and small ones come last, so that processes end together."""
+    files = {kind: list(dict.fromkeys(item.path for item in items if item.get_closest_marker(kind))) for kind in KINDS}
+    places = {path: (kind == "unit", number / len(paths)) for kind, paths in files.items() for number, path in enumerate(paths)}
+    items.sort(key=lambda item: places[item.path])

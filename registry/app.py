@@ -5,9 +5,10 @@ Builds and registers; decides nothing. Nothing happens when it is imported.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
-from flask import Flask
+from flask import Flask, has_app_context
 from flask_cors import CORS
 from flask_openapi3 import Info, OpenAPI
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -22,6 +23,7 @@ from registry.api import (
     health,
     keys,
     limits,
+    predict_lane,
     predictions,
     problems,
     registered_models,
@@ -46,7 +48,7 @@ def create_app(config: Config) -> Flask:
     app.request_class = bodies.StrictRequest
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    built = wiring.build(config)
+    built = wiring.build(config, lambda: nullcontext() if has_app_context() else app.app_context())
     wiring.attach(app, built)
     init_database(app, built.instance.database_url)
     requests.register(app)
@@ -59,6 +61,7 @@ def create_app(config: Config) -> Flask:
     for blueprint in (registered_models, versions, aliases, keys, serving, events):
         app.register_api(blueprint.blueprint)
     _believe_proxies(app, config.trusted_proxies)
+    predict_lane.register(app, built)
     if config.cors_origins:
         CORS(app, origins=list(config.cors_origins), expose_headers=requests.EXPOSED_HEADERS)
     return app

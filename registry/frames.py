@@ -7,10 +7,10 @@ text as msgpack; nothing here can execute anything, and no pickle is ever read o
 from __future__ import annotations
 
 import asyncio
-import math
+import re
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -25,14 +25,14 @@ type_of_array = np.ndarray[Any, np.dtype[Any]]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
+_NUMERIC = re.compile(rf"[<|][{NUMERIC_KINDS}]\d{{1,2}}", re.ASCII)
 
 
 class FrameError(ValueError):
     """The bytes aren't a frame of ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Matrix:
+class Matrix(msgspec.Struct, frozen=True):
     """Rows of numbers: `array` is 2-D, C-contiguous, of a numeric or bool dtype; shape (rows, columns)."""
 
     array: type_of_array
@@ -43,8 +43,7 @@ class Matrix:
         return int(self.array.shape[0])
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
+class Texts(msgspec.Struct, frozen=True):
     """One text a row, for models of one text column."""
 
     values: list[str]
@@ -55,8 +54,7 @@ class Texts:
         return len(self.values)
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     """Named columns of mixed types, each a 1-D numeric or bool array or a list of texts (None where missing)."""
 
     names: tuple[str, ...]
@@ -73,8 +71,7 @@ Inputs = Matrix | Texts | Table
 OutputPart = type_of_array | list[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Outputs:
+class Outputs(msgspec.Struct, frozen=True):
     """What one method answered, row by row.
 
     `parts` has one member, or one per target where a multi-output classifier answers a list of arrays (`multi`).
@@ -134,7 +131,7 @@ def encode_inputs(inputs: Inputs) -> bytes:
     """Return the canonical bytes of `inputs`: equal inputs give equal bytes, so that they can key a cache."""
     match inputs:
         case Matrix(array):
-            return _pack_parts("m", None, (array,))
+            return _pack_array("m", array)
         case Texts(values):
             return _pack_parts("t", None, (values,))
         case Table(names, columns):
@@ -155,7 +152,10 @@ def decode_inputs(data: bytes | memoryview) -> Inputs:
 
 def encode_outputs(outputs: Outputs) -> bytes:
     """Return the bytes of `outputs`, as they travel and as they are cached."""
-    return _pack_parts("M" if outputs.multi else "O", None, outputs.parts)
+    parts = outputs.parts
+    if not outputs.multi and isinstance(parts[0], np.ndarray) and len(parts) == 1:
+        return _pack_array("O", parts[0])
+    return _pack_parts("M" if outputs.multi else "O", None, parts)
 
 
 def decode_outputs(data: bytes | memoryview) -> Outputs:
@@ -201,39 +201,62 @@ def _join_column(pieces: list[type_of_array | list[str | None]]) -> type_of_arra
     return [text for piece in pieces if isinstance(piece, list) for text in piece]
 
 
+def _pack_array(kind: str, part: type_of_array) -> bytes:
+    """Pack one array, as nearly every message does: the header is made once for a shape, and the values are copied once."""
+    array = np.ascontiguousarray(part, _little(part.dtype))
+    return b"".join((_header_of_array(kind, array.dtype, array.shape), array.data))
+
+
+@lru_cache(maxsize=1024)
+def _header_of_array(kind: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    return _with_length(_encode([kind, None, [[dtype.str, shape]]]))
+
+
 def _pack_parts(kind: str, names: tuple[str, ...] | None, parts: Sequence[OutputPart]) -> bytes:
     described: list[Any] = []
-    raw: list[bytes] = []
+    raw: list[memoryview] = []
     for part in parts:
         if isinstance(part, np.ndarray):
-            array = np.ascontiguousarray(part)
-            described.append([array.dtype.newbyteorder("<").str, array.shape])
-            raw.append(array.tobytes())
+            array = np.ascontiguousarray(part, _little(part.dtype))
+            described.append([array.dtype.str, array.shape])
+            raw.append(array.data)
         else:
             described.append([None, part])
-    header = _encode([kind, names, described])
-    return b"".join([len(header).to_bytes(4, "little"), header, *raw])
+    return b"".join((_with_length(_encode([kind, names, described])), *raw))
+
+
+def _with_length(header: bytes) -> bytes:
+    return len(header).to_bytes(4, "little") + header
 
 
 def _unpack_parts(data: bytes | memoryview) -> tuple[str, list[str] | None, list[OutputPart]]:
-    view = memoryview(data)
-    end = 4 + int.from_bytes(view[:4], "little")
+    end = 4 + int.from_bytes(data[:4], "little")
     try:
-        kind, names, described = _decode(view[4:end])
+        kind, names, described = _decode(data[4:end])
         parts: list[OutputPart] = []
         for dtype, shape_or_values in described:
             if dtype is None:
                 parts.append(shape_or_values)
                 continue
-            array_dtype = np.dtype(dtype)
-            if array_dtype.kind not in NUMERIC_KINDS:
-                raise FrameError(f"arrays of kind {array_dtype.kind!r} don't travel")
-            count = math.prod(shape_or_values)
-            stop = end + count * array_dtype.itemsize
-            if min(shape_or_values, default=0) < 0 or stop > len(view):
-                raise FrameError("an array is shorter than its shape says")
-            parts.append(np.frombuffer(view[end:stop], array_dtype).reshape(shape_or_values))
-            end = stop
+            if min(shape_or_values, default=0) < 0:  # NumPy takes -1 for "whatever there is"
+                raise FrameError("an array has a negative size")
+            array: type_of_array = np.ndarray(shape_or_values, _numeric(dtype), data, end)  # refuses a shape longer than the data
+            parts.append(array)
+            end += array.nbytes
     except (msgspec.MsgspecError, TypeError, ValueError) as error:
         raise FrameError("values aren't packed as ours are") from error
     return kind, names, parts
+
+
+@lru_cache(maxsize=64)
+def _little(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return `dtype` as it travels: little-endian."""
+    return dtype.newbyteorder("<")
+
+
+@lru_cache(maxsize=64)
+def _numeric(text: str) -> np.dtype[Any]:
+    """Return the dtype that a header names. Raises FrameError for one that doesn't travel; NumPy would evaluate some of those."""
+    if not _NUMERIC.fullmatch(text):
+        raise FrameError(f"arrays of dtype {text[:20]!r} don't travel")
+    return np.dtype(text)

@@ -7,11 +7,14 @@ caller can make up without bound.
 from __future__ import annotations
 
 import logging
+import os
 import re
-import secrets
 import sys
 import threading
+import time
 from datetime import UTC, datetime
+from functools import cache, lru_cache
+from random import Random
 from typing import Any
 
 import msgspec
@@ -29,7 +32,7 @@ PREDICTIONS = Counter("modelyard_predictions", "Prediction requests that reached
 LATENCY = Histogram(
     "modelyard_prediction_seconds", "Time to answer a prediction request.", ["model", "version", "outcome"], buckets=LATENCY_BUCKETS
 )
-CACHE = Counter("modelyard_cache", "Look-ups in the prediction cache.", ["result"])
+CACHE = Counter("modelyard_cache", "Look-ups in the prediction cache, by result and by what was asked last.", ["result", "tier"])
 CACHE_BAD_MACS = Counter("modelyard_cache_bad_macs", "Cached predictions with a wrong MAC, ignored.")
 LIMIT_REFUSALS = Counter("modelyard_limit_refusals", "Requests refused by a rate limit.", ["kind"])
 REDIS_FAILURES = Counter("modelyard_redis_failures", "Redis calls that failed and were done without.", ["use"])
@@ -37,6 +40,9 @@ PUBLISHES = Counter("modelyard_publishes", "Uploads, by what became of them.", [
 GENERATION = Gauge("modelyard_generation", "Newest change of the registry that a web process knows.", multiprocess_mode="livemax")
 
 _stderr_lock = threading.Lock()
+#: Request ids must differ, not be hard to guess: this costs no system call.
+_numbers = Random()  # noqa: S311
+os.register_at_fork(after_in_child=_numbers.seed)  # else the web processes, which are forked, would all number alike
 
 log: Any = structlog.get_logger("modelyard")
 
@@ -69,20 +75,50 @@ def configure_logging(level: str) -> None:
 
 
 def log_request(fields: dict[str, Any], *, is_error: bool) -> None:
-    """Write the line of one request, as `log.info("request", ...)` would: one write, because it is made for every request."""
+    """Write the line of one request, as `log.info("request", ...)` would: one write, because it is made for every request. Adds to `fields`."""
     if not logging.getLogger().isEnabledFor(logging.ERROR if is_error else logging.INFO):
         return
-    at = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    line = _dumps({**fields, "event": "request", "level": "error" if is_error else "info", "timestamp": at})
+    fields["event"], fields["level"], fields["timestamp"] = "request", "error" if is_error else "info", timestamp(time.time())
+    line = _dumps(fields)
     with _stderr_lock:
         sys.stderr.write(f"{line}\n")
+
+
+def timestamp(seconds: float) -> str:
+    """Return a moment of the epoch in RFC 3339, UTC, with microseconds."""
+    whole = int(seconds)
+    return f"{_second(whole)}.{int(1e6 * (seconds - whole)):06d}Z"
+
+
+@lru_cache(maxsize=4)
+def _second(whole: int) -> str:
+    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+@cache
+def cache_counter(result: str, tier: str) -> Counter:
+    """Return the counter of one kind of look-up: `hit|miss|bypass`, and `memory|redis|shared|none`."""
+    return CACHE.labels(result, tier)
+
+
+@lru_cache(maxsize=10_000)
+def answered(model: str, version: int) -> tuple[Counter, Histogram]:
+    """Return what counts and times the answers of one version, looked up once for all its requests."""
+    labels = (model, str(version), "ok")
+    return PREDICTIONS.labels(*labels), LATENCY.labels(*labels)
+
+
+@lru_cache(maxsize=1000)
+def requests_counter(method: str, route: str, status: int) -> Counter:
+    """Return the counter of one route's requests that ended with one status."""
+    return REQUESTS.labels(method, route, status)
 
 
 def request_id(offered: str | None) -> str:
     """Return the request's own id when it is well-formed, else a new one."""
     if offered is not None and _REQUEST_ID.fullmatch(offered):
         return offered
-    return secrets.token_hex(12)
+    return f"{_numbers.getrandbits(96):024x}"
 
 
 def hide_keys(line: str) -> str:

@@ -93,6 +93,7 @@ class RegisteredModel(Base):
     name: Mapped[Name]
     description: Mapped[FreeText]
     last_number: Mapped[int] = mapped_column(Integer)
+    runtime: Mapped[str] = mapped_column(Text, server_default="exact")
     created_at: Mapped[Moment]
     created_by: Mapped[FreeText]
     deleted_at: Mapped[Moment | None]
@@ -111,7 +112,10 @@ class ModelTag(Base):
 
 
 class Version(Base):
-    """A published version. `status` is `ready` or `deleted`; the row goes when it is swept, the number never comes back."""
+    """A published version. `status` is `ready` or `deleted`; the row goes when it is swept, the number never comes back.
+
+    `runtime` is what was asked for; `fast` says how far its compiled form is: None, `pending`, `ready` or `refused`.
+    """
 
     __tablename__ = "versions"
     __table_args__ = (
@@ -119,6 +123,7 @@ class Version(Base):
         Index(None, "model_id", "status", "number"),
         Index(None, "sha256"),
         Index(None, "pinned", "id"),
+        Index(None, "fast", "id"),
         Index(None, "status", "deleted_at"),
         CheckConstraint("status IN ('ready', 'deleted')", name="known_status"),
         _NEVER_REUSED,
@@ -140,7 +145,7 @@ class Version(Base):
     runtime: Mapped[FreeText]
     accept_skew: Mapped[bool]
     batching: Mapped[bool]
-    cache: Mapped[bool]
+    cache: Mapped[str] = mapped_column(String(4))
     pinned: Mapped[bool]
     description: Mapped[FreeText]
     metrics: Mapped[JsonObject]
@@ -150,8 +155,11 @@ class Version(Base):
     created_by: Mapped[FreeText]
     deleted_at: Mapped[Moment | None]
     load_error: Mapped[FreeText | None]
-    # Last and read by itself: it may be large, and SQLite walks past everything that stands before a column.
+    fast: Mapped[str | None] = mapped_column(String(8))
+    fast_report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    # Last and read by themselves: they may be large, and SQLite walks past everything that stands before a column.
     golden: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True, deferred_raiseload=True)
+    fast_golden: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True, deferred_raiseload=True)
     model: Mapped[RegisteredModel] = relationship(lazy="raise")
     tags: Mapped[list[VersionTag]] = relationship(cascade="all, delete-orphan", lazy="raise")
     aliases: Mapped[list[Alias]] = relationship(lazy="raise", viewonly=True, order_by="Alias.alias")

@@ -18,9 +18,13 @@ from registry.catalog import Change
 from registry.directory import CHANNEL, HeldMove
 from registry.errors import ModelyardError
 from registry.extensions import reading
+from registry.flows.compile import ACTOR, compile_version
 from registry.wiring import Services
 
 WARMERS = 4
+LONGEST_COMPILE_WAIT_SECONDS = 60.0
+#: Changes by other hosts after which a loaded version may have to be loaded anew.
+CHANGES_OF_SERVING = frozenset({"version.changed", "version.compiled"})
 
 
 class Watcher:
@@ -33,6 +37,9 @@ class Watcher:
         self._held: list[HeldMove] = []
         self._warming: set[HeldMove] = set()
         self._warmers = ThreadPoolExecutor(WARMERS, thread_name_prefix="warm")
+        self._compiling: set[int] = set()
+        self._compile_at: dict[int, tuple[float, float]] = {}
+        self._compiler = ThreadPoolExecutor(1, thread_name_prefix="compile")
         self._pubsub: redis.client.PubSub | None = None
         self._poll_at = 0.0
 
@@ -78,8 +85,11 @@ class Watcher:
         try:
             with self._app.app_context():
                 self._held = self._services.directory.poll(announced)
+                with reading():
+                    pending = catalog.list_pending()
         except ModelyardError:
             return  # the database is away; readiness says so, and what is served goes on
+        self._compile_all(pending)
         for change in self._services.directory.take_foreign():
             self._warmers.submit(self._follow, change)
         for move in self._held:
@@ -88,6 +98,28 @@ class Watcher:
             elif move not in self._warming:
                 self._warming.add(move)
                 self._warmers.submit(self._warm, move)
+
+    def _compile_all(self, pending: list[int]) -> None:
+        """Have the compiled forms made that are asked for, one after the other; what failed for no fault of its own waits a little."""
+        now = time.monotonic()
+        for version_id in pending:
+            if version_id not in self._compiling and now >= self._compile_at.get(version_id, (0.0, 0.0))[0]:
+                self._compiling.add(version_id)
+                self._compiler.submit(self._compile, version_id)
+        for version_id in self._compile_at.keys() - set(pending):
+            self._compile_at.pop(version_id, None)
+
+    def _compile(self, version_id: int) -> None:
+        try:
+            with self._app.app_context():
+                compile_version(version_id, workers=self._services.workers, change=self._services.change(ACTOR))
+        except Exception as error:  # noqa: BLE001 - it stays pending, and a thread that ends would leave it so
+            wait = min(max(1.0, 2 * self._compile_at.get(version_id, (0.0, 0.0))[1]), LONGEST_COMPILE_WAIT_SECONDS)
+            self._compile_at[version_id] = (time.monotonic() + wait, wait)
+            reason = error.slug if isinstance(error, ModelyardError) else type(error).__name__
+            observability.log.warning("a compiled form can't be made now", version_id=version_id, reason=reason, again_in_seconds=wait)
+        finally:
+            self._compiling.discard(version_id)
 
     def _deadline(self, move: HeldMove) -> float:
         return move.since + self._services.config.switch_deadline_seconds
@@ -105,7 +137,7 @@ class Watcher:
             self._warming.discard(move)
 
     def _follow(self, change: Change) -> None:
-        """Load here what was pinned on another host, and unload what was deleted there."""
+        """Load here what was pinned on another host, load anew what is served otherwise now, and unload what was deleted there."""
         workers = self._services.workers
         try:
             with self._app.app_context():
@@ -113,6 +145,9 @@ class Watcher:
                     version = catalog.get_version(change.model or "", change.version or 0)
                 if change.kind == "version.deleted":
                     workers.stop(version.id)
+                    return
+                if change.kind in CHANGES_OF_SERVING and version.deleted_at is None:
+                    workers.refresh(version)
                     return
                 workers.pin(version.id, pinned=version.pinned)
                 if version.pinned:

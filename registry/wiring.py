@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,12 +20,18 @@ from registry import catalog
 from registry.artifacts.store import ArtifactStore
 from registry.artifacts.upload_slots import UploadSlots
 from registry.directory import Directory, SharedWord
+from registry.errors import ModelUnloadable
 from registry.extensions import reading
 from registry.flows import load_notes
 from registry.flows.change import Change
+from registry.flows.predict import Serving
 from registry.instance import Instance, Secrets, write_private
-from registry.serving.predictions import Computing, Predictions, connect
+from registry.serving.computing import Computing
+from registry.serving.predictions import Predictions, connect
 from registry.serving.workers import Workers
+from registry.serving.worth import Worth
+
+InContext = Callable[[], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,7 @@ class Services:
     directory: Directory
     workers: Workers
     predictions: Predictions | None
-    computing: Computing
+    serving: Serving
     artifacts: ArtifactStore
     upload_slots: UploadSlots
     announcements: redis.Redis
@@ -49,23 +56,28 @@ class Services:
         return Change(actor, self.host, self.directory, self.announcements)
 
 
-def build(config: Config) -> Services:
-    """Build the services of one web process, or of one command."""
+def build(config: Config, in_context: InContext = nullcontext) -> Services:
+    """Build the services of one web process, or of one command.
+
+    `in_context` gives a context in which the database may be asked: a predict request has none of its own until it has to ask.
+    """
     instance = Instance(config)
     instance.prepare()
     secret = instance.secrets()
     host = host_name(instance)
-    directory = Directory(SharedWord(instance.generation), host=host, stale_ok_seconds=config.stale_ok_seconds)
+    directory = Directory(SharedWord(instance.generation), host=host, stale_ok_seconds=config.stale_ok_seconds, in_context=in_context)
     announcements = connect(instance.redis_url)
+    workers = _workers(config, instance, in_context, lambda: Change(load_notes.ACTOR, host, directory, announcements))
+    predictions = _predictions(config, instance, secret)
     return Services(
         config=config,
         instance=instance,
         secrets=secret,
         host=host,
         directory=directory,
-        workers=_workers(config, instance, lambda: Change(load_notes.ACTOR, host, directory, announcements)),
-        predictions=_predictions(config, instance, secret),
-        computing=Computing(),
+        workers=workers,
+        predictions=predictions,
+        serving=Serving(directory, workers, predictions, Worth(), Computing(), config.max_rows),
         artifacts=open_store(config, instance),
         upload_slots=UploadSlots(instance.upload_slots, config.upload_slots, config.uploads_per_key),
         announcements=announcements,
@@ -98,21 +110,24 @@ def open_store(config: Config, instance: Instance) -> ArtifactStore:
     )
 
 
-def _workers(config: Config, instance: Instance, new_change: Callable[[], Change]) -> Workers:
+def _workers(config: Config, instance: Instance, in_context: InContext, new_change: Callable[[], Change]) -> Workers:
+    def get_spec(version_id: int) -> catalog.LoadSpec:
+        with in_context(), reading():
+            return catalog.get_load_spec(version_id)
+
+    def note_load(version_id: int, error: ModelUnloadable | None) -> None:
+        with in_context():
+            load_notes.note_load(version_id, error, change=new_change())
+
     return Workers(
         instance.host_socket,
-        get_spec=_get_spec,
-        note_load=lambda version_id, error: load_notes.note_load(version_id, error, change=new_change()),
+        get_spec=get_spec,
+        note_load=note_load,
         prediction_timeout_seconds=config.prediction_timeout_seconds,
         load_timeout_seconds=config.load_timeout_seconds,
         load_wait_seconds=config.load_wait_seconds,
         max_waiting=config.max_waiting_per_version,
     )
-
-
-def _get_spec(version_id: int) -> catalog.LoadSpec:
-    with reading():
-        return catalog.get_load_spec(version_id)
 
 
 def _predictions(config: Config, instance: Instance, secret: Secrets) -> Predictions | None:
@@ -123,4 +138,5 @@ def _predictions(config: Config, instance: Instance, secret: Secrets) -> Predict
         secret.cache_secret,
         ttl_seconds=config.cache_ttl_seconds,
         max_value_bytes=config.cache_max_value_bytes,
+        hottest_bytes=config.cache_process_bytes,
     )

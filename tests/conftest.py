@@ -1,4 +1,4 @@
-"""Fixtures that more than one folder uses: real databases, each test with one of its own.
+"""Fixtures that more than one module uses: real databases, each test with one of its own, and a service for those that change no setting.
 
 PostgreSQL comes from `TEST_DATABASE_URL`, or from a package that brings the server. Nothing here is imported by tests.
 """
@@ -19,9 +19,17 @@ from sqlalchemy import URL, Engine, create_engine, make_url
 
 from registry import schema
 from registry.extensions import configure_sqlite, db
+from tests.running import RunningService, running
 
 #: Parameters of fixtures whose tests run on either database.
 BOTH_DATABASES = ["sqlite", "postgresql"]
+
+
+@pytest.fixture(scope="session")
+def shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """Return a service with the default settings, for tests of several modules, each with models of its own names."""
+    with running(tmp_path_factory.mktemp("shared") / "instance") as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

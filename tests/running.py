@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -20,6 +21,8 @@ import joblib
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60
+#: For clients that speak plain HTTP: by default each would read all certificates of the world, which takes longer than a request.
+NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def free_port() -> int:
@@ -39,9 +42,13 @@ def dumped(estimator: Any, **options: Any) -> bytes:
 class RunningService:
     """One `modelyard serve`, its address, its admin key and what it printed."""
 
-    def __init__(self, instance: Path, port: int | None = None, **settings: str) -> None:
-        """Prepare; `start` begins. `settings` are MODELYARD_ variables without the prefix, in lower case."""
+    def __init__(self, instance: Path, port: int | None = None, *, measured: bool = True, **settings: str) -> None:
+        """Prepare; `start` begins. `settings` are MODELYARD_ variables without the prefix, in lower case.
+
+        Not `measured` keeps coverage, which takes half as long again, from following the service into its processes.
+        """
         self.instance = instance
+        self.measured = measured
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.output = instance.parent / f"{instance.name}-{self.port}.out"
@@ -51,7 +58,8 @@ class RunningService:
     def environment(self) -> dict[str, str]:
         """Return the environment of `modelyard` commands for this instance."""
         own = {f"MODELYARD_{name.upper()}": value for name, value in self.settings.items()}
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MODELYARD_")}
+        left_out = ("MODELYARD_",) if self.measured else ("MODELYARD_", "COVERAGE_")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
         return {**inherited, **own, "MODELYARD_INSTANCE_PATH": str(self.instance), "MODELYARD_PORT": str(self.port)}
 
     def start(self, *, wait: bool = True) -> RunningService:
@@ -67,13 +75,14 @@ class RunningService:
     def wait_until_ready(self, statuses: tuple[str, ...] = ("up", "degraded")) -> None:
         """Wait until `/health/ready` says so; AssertionError with the log when it doesn't."""
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if self.process is not None and self.process.poll() is not None:
-                break
-            with contextlib.suppress(httpx.HTTPError, ValueError):
-                if httpx.get(f"{self.url}/health/ready", timeout=5).json()["status"] in statuses:
-                    return
-            time.sleep(0.05)
+        with httpx.Client(base_url=self.url, timeout=5, verify=NO_CERTIFICATES) as client:
+            while time.monotonic() < deadline:
+                if self.process is not None and self.process.poll() is not None:
+                    break
+                with contextlib.suppress(httpx.HTTPError, ValueError):
+                    if client.get("/health/ready").json()["status"] in statuses:
+                        return
+                time.sleep(0.05)
         raise AssertionError(f"the service did not become ready:\n{self.log()[-6000:]}")
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -116,7 +125,7 @@ class RunningService:
     def client(self, key: str | None = None, **options: Any) -> httpx.Client:
         """Return an HTTP client that sends `key`, by default the admin's."""
         headers = {"Authorization": f"Bearer {key or self.admin_key}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=60, **options)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, verify=NO_CERTIFICATES, **options)
 
     def publish(self, name: str, estimator: Any, manifest: dict[str, Any] | None = None, *, key: str | None = None) -> dict[str, Any]:
         """Publish an estimator, or the bytes of one, and return the version."""
@@ -145,9 +154,9 @@ class RunningService:
 
 
 @contextlib.contextmanager
-def running(instance: Path, port: int | None = None, **settings: str) -> Iterator[RunningService]:
+def running(instance: Path, port: int | None = None, *, measured: bool = True, **settings: str) -> Iterator[RunningService]:
     """Start a service for the length of a block."""
-    service = RunningService(instance, port, **settings)
+    service = RunningService(instance, port, measured=measured, **settings)
     try:
         yield service.start()
     finally:

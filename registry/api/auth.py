@@ -6,9 +6,11 @@ alone, never from a query string or cookie, and every failure reads the same.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import TypeVar, cast
 
 from flask import Flask, current_app, g, request
@@ -16,6 +18,7 @@ from flask import Flask, current_app, g, request
 from registry import keys
 from registry.api import limits
 from registry.catalog import ApiKey
+from registry.directory import Directory
 from registry.errors import Forbidden, ModelNotFound, Unauthenticated
 from registry.wiring import services
 
@@ -24,6 +27,8 @@ View = TypeVar("View", bound=Callable[..., object])
 ANYONE = "anyone"
 ANY_KEY = "any-key"
 BY_CONFIGURATION = "by-configuration"
+#: So many headers are remembered as checked in each process.
+MOST_VERIFIED = 5000
 _NAME = "required_scope"
 
 
@@ -46,8 +51,12 @@ class Caller:
 
     def require_sees(self, model: str) -> None:
         """Raise ModelNotFound, as if it weren't there, for a model outside the key's patterns."""
-        if self.key.models and not keys.may_see(self.key.models, model):
+        if not self.sees(model):
             raise ModelNotFound(f"There is no model {model!r}.")
+
+    def sees(self, model: str) -> bool:
+        """Tell whether a model is among those of the key's patterns."""
+        return not self.key.models or keys.may_see(self.key.models, model)
 
 
 def needs(scope: str) -> Callable[[View], View]:
@@ -95,15 +104,54 @@ def _authenticate() -> None:
 
 def identify(header: str) -> Caller:
     """Return the caller whose key stands in the header. Raises Unauthenticated, or RateLimited for an address that keeps failing."""
-    scheme, _, text = header.partition(" ")
-    parsed = keys.parse_key(text.strip()) if scheme.lower() == "bearer" else None
-    key = services().directory.find_key(parsed.id) if parsed is not None else None
-    if key is None or parsed is None or not keys.secret_matches(parsed.secret, key.hash, services().secrets.key_pepper) or not _valid(key):
+    built = services()
+    found = find_caller(header, built.directory, built.secrets.key_pepper)
+    if found is None:
         limits.count_failed_authentication(request.remote_addr or "unknown")
         raise Unauthenticated("Send a valid API key as 'Authorization: Bearer my_…'.")
+    return found
+
+
+class Verified:
+    """The keys that this process has checked, so that each request of a known one costs no HMAC. Safe to use from many threads.
+
+    What is remembered is a keyed digest of the header, never the key, beside the record it was checked against: a record that
+    changed is another object, and is checked again.
+    """
+
+    def __init__(self, directory: Directory, pepper: bytes) -> None:
+        """Remember nothing yet."""
+        self._directory = directory
+        self._pepper = pepper
+        self._secret = secrets.token_bytes(32)
+        self._known: dict[bytes, Caller] = {}
+
+    def find(self, header: str) -> Caller | None:
+        """Return the caller whose key stands in an Authorization header, or None for whatever reason. Counts nothing."""
+        digest = blake2b(header.encode("utf-8", "surrogateescape"), digest_size=16, key=self._secret).digest()
+        known = self._known.get(digest)
+        if known is not None and self._directory.find_key(known.key.id) is known.key:
+            return known if _valid(known.key) else None
+        found = find_caller(header, self._directory, self._pepper)
+        if found is not None:
+            if len(self._known) >= MOST_VERIFIED:
+                self._known.clear()
+            self._known[digest] = found
+        return found
+
+
+def find_caller(header: str, directory: Directory, pepper: bytes) -> Caller | None:
+    """Return the caller whose key stands in the header, or None for whatever reason. Counts nothing."""
+    scheme, _, text = header.partition(" ")
+    parsed = keys.parse_key(text.strip()) if scheme.lower() == "bearer" else None
+    key = directory.find_key(parsed.id) if parsed is not None else None
+    if key is None or parsed is None or not keys.secret_matches(parsed.secret, key.hash, pepper) or not _valid(key):
+        return None
     return Caller(key, keys.effective_scopes(key.scopes))
 
 
 def _valid(key: ApiKey) -> bool:
+    if key.revoked_at is None and key.expires_at is None:
+        return True
     now = datetime.now(UTC)
     return (key.revoked_at is None or key.revoked_at > now) and (key.expires_at is None or key.expires_at > now)

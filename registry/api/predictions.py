@@ -1,7 +1,7 @@
 """The predict routes: one body in, one prediction out.
 
-Kept out of the control routes' validation, because a predict request must cost little. How many bodies are read and
-how many large ones are computed at once is bounded, per key and over all of them.
+Most predict requests never come here: `predict_lane.py` answers them without Flask's bookkeeping and hands over only what it
+doesn't take and what went wrong. How many bodies are read and computed at once is bounded, per key and over all of them.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from registry.frames import Outputs
 from registry.naming import PRODUCTION
 from registry.wiring import Services, services
 
-NPY = "application/x-npy"
+JSON, NPY = "application/json", "application/x-npy"
 DEFAULT_METHOD = "predict"
-UNCACHED_DIRECTIVES = ("no-cache", "no-store")
+VERSION_ENDPOINT, PRODUCTION_ENDPOINT = "predict", "predict_production"
 
 _encode = msgspec.json.Encoder().encode
 
 
 def register(app: Flask) -> None:
     """Add the predict routes."""
-    app.add_url_rule("/models/<name>/<selector>", "predict", predict_version, methods=["POST"])
-    app.add_url_rule("/models/<name>", "predict_production", predict_production, methods=["POST"])
+    app.add_url_rule("/models/<name>/<selector>", VERSION_ENDPOINT, predict_version, methods=["POST"])
+    app.add_url_rule("/models/<name>", PRODUCTION_ENDPOINT, predict_production, methods=["POST"])
 
 
 @needs("predict")
@@ -54,30 +54,29 @@ def _predict(name: str, selector: int | str) -> Response:
     try:
         with whole_body(caller().id, built.config.max_body_bytes) as body:
             limits.count_prediction(caller().id, caller().key.limits)  # a refusal before the body is read would cost the connection
-            g.prediction = prediction = predict(
-                name, selector, _payload(body), directory=built.directory, workers=built.workers, predictions=built.predictions,
-                computing=built.computing, max_rows=built.config.max_rows,
-            )  # fmt: skip
-            return _respond(prediction)
+            headers = request.headers
+            asked = payload(body, headers.get("Content-Type", ""), headers.get("Cache-Control", ""))
+            asked.method = request.args.get("method", DEFAULT_METHOD)
+            g.prediction = prediction = predict(name, selector, asked, built.serving)
+            content_type, answer = render(prediction, headers.get("Accept", ""), g.request_id)
+            return Response(answer, headers=headers_of(prediction), content_type=content_type)
     except RateLimited:
         raise  # it never came to a version
     except ModelyardError as error:
-        g.failed_prediction = (*_resolved_to(built, name, selector, error), error.slug)
+        g.failed_prediction = (*resolved_to(built, name, selector, error), error.slug)
         raise
 
 
-def _payload(body: bytes) -> Payload:
-    control = request.headers.get("Cache-Control", "").lower()
-    return Payload(
-        body,
-        request.headers.get("Content-Type", ""),
-        method=request.args.get("method", DEFAULT_METHOD),
-        look_up=not any(directive in control for directive in UNCACHED_DIRECTIVES),
-        fill="no-store" not in control,
-    )
+def payload(body: bytes, content_type: str, cache_control: str) -> Payload:
+    """Return what the flow is asked."""
+    if not cache_control:
+        return Payload(body, content_type)
+    control = cache_control.lower()
+    fill = "no-store" not in control
+    return Payload(body, content_type, look_up=fill and "no-cache" not in control, fill=fill)
 
 
-def _resolved_to(built: Services, name: str, selector: int | str, error: ModelyardError) -> tuple[str, str]:
+def resolved_to(built: Services, name: str, selector: int | str, error: ModelyardError) -> tuple[str, str]:
     """Return model and version for the metrics, or empty texts for what isn't there: a label must not be a caller's invention."""
     if isinstance(error, NotFound | VersionDeleted | RegistryUnavailable):
         return "", ""
@@ -88,34 +87,34 @@ def _resolved_to(built: Services, name: str, selector: int | str, error: Modelya
     return version.model, str(version.number)
 
 
-def _respond(prediction: Prediction) -> Response:
-    version = prediction.version
-    if NPY in request.headers.get("Accept", ""):
-        response = Response(_npy(prediction.outputs), mimetype=NPY)
-    else:
-        response = Response(_encode(_as_json(prediction)), mimetype="application/json")
-    headers = response.headers
-    headers["X-Cache"] = prediction.cache
-    headers["X-Model-Version"] = str(version.number)
-    headers["Server-Timing"] = ", ".join(f"{name};dur={1000 * seconds:.3f}" for name, seconds in prediction.timings)
-    return response
+def headers_of(prediction: Prediction) -> list[tuple[str, str]]:
+    """Return the headers that say how a prediction came about."""
+    validate_ms, predict_ms = 1000 * prediction.validate_seconds, 1000 * prediction.predict_seconds
+    return [
+        ("X-Cache", prediction.cache),
+        ("X-Model-Version", str(prediction.version.number)),
+        ("Server-Timing", f"validate;dur={validate_ms:.3f}, predict;dur={predict_ms:.3f}"),
+    ]
 
 
-def _as_json(prediction: Prediction) -> dict[str, Any]:
+def render(prediction: Prediction, accept: str, request_id: str) -> tuple[str, bytes]:
+    """Return the content type and the body of an answer. Raises NotAcceptable."""
+    if NPY in accept:
+        return NPY, _npy(prediction.outputs)
     version = prediction.version
     answer: dict[str, Any] = {
         "prediction": prediction.outputs.to_plain(),
         "model": version.model,
         "version": version.number,
         "method": prediction.method,
-        "runtime": version.runtime,
+        "runtime": prediction.runtime,
         "cached": prediction.cache == "hit",
-        "request_id": g.request_id,
+        "request_id": request_id,
     }
     classes = version.signature.classes(prediction.method)
     if classes is not None:
         answer["classes"] = classes
-    return answer
+    return JSON, _encode(answer)
 
 
 def _npy(outputs: Outputs) -> bytes:

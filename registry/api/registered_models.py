@@ -34,6 +34,7 @@ class ModelChange(Strict):
 
     description: Description | None = None
     tags: Tags | None = None
+    runtime: Literal["exact", "fast"] | None = None
 
 
 @blueprint.get("/models")
@@ -62,12 +63,12 @@ def get_model(path: ModelPath) -> Response:
 @blueprint.patch("/models/<name>")
 @needs("publish")
 def change_model(path: ModelPath, body: ModelChange) -> Response:
-    """Change a model's description or tags."""
+    """Change a model's description, its tags, or the runtime that new versions get."""
     read_names(path.name)
-    if body.description is None and body.tags is None:
-        raise InvalidRequest("Name at least one of description and tags.")
+    if body.description is None and body.tags is None and body.runtime is None:
+        raise InvalidRequest("Name at least one of description, tags and runtime.")
     with services().change(caller().id):
-        changed = catalog.change_model(path.name, description=body.description, tags=body.tags)
+        changed = catalog.change_model(path.name, description=body.description, tags=body.tags, runtime=body.runtime)
     return representations.json_response(representations.model(changed))
 
 

@@ -17,6 +17,9 @@ from registry.flows.switch import moment
 
 T = TypeVar("T")
 
+#: How the modes of the cache look: what old clients knew are booleans still.
+CACHE_SHOWN: dict[str, str | bool] = {"auto": "auto", "on": True, "off": False}
+
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Write `value` as JSON."""
@@ -38,6 +41,7 @@ def model(record: Model) -> dict[str, Any]:
         "name": record.name,
         "description": record.description,
         "tags": record.tags,
+        "runtime": record.runtime,
         "latest_version": record.latest_version,
         "version_count": record.version_count,
         "aliases": record.aliases,
@@ -63,9 +67,11 @@ def version(record: Version) -> dict[str, Any]:
         "golden": {"rows": record.golden_rows, "from": record.golden_from} if record.golden_from else None,
         "deterministic": record.deterministic,
         "runtime": record.runtime,
+        "fast": record.fast,
+        "fast_report": record.fast_report,
         "accept_skew": record.accept_skew,
         "batching": record.batching,
-        "cache": record.cache,
+        "cache": CACHE_SHOWN[record.cache],
         "pinned": record.pinned,
         "description": record.description,
         "tags": record.tags,

@@ -15,6 +15,7 @@ from flask import Flask, Response, g, request
 from registry import observability
 from registry.api.limits import Standing
 from registry.errors import Finding, InvalidName, InvalidRequest
+from registry.flows.predict import Prediction
 
 EXPOSED_HEADERS = [
     "X-Request-Id", "X-Cache", "X-Model-Version", "Server-Timing", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
@@ -61,47 +62,69 @@ def _end(response: Response) -> Response:
     headers.setdefault("Content-Security-Policy", NO_CONTENT)
     standing: Standing | None = g.get("standing")
     if standing is not None:
-        headers["X-RateLimit-Limit"] = str(standing.limit)
-        headers["X-RateLimit-Remaining"] = str(max(0, standing.remaining))
-        headers["X-RateLimit-Reset"] = str(standing.reset_seconds)
+        headers.extend(limit_headers(standing))
     _record(response)
     return response
+
+
+def limit_headers(standing: Standing) -> list[tuple[str, str]]:
+    """Return the headers that say how a key stands with its tightest limit."""
+    return [
+        ("X-RateLimit-Limit", str(standing.limit)),
+        ("X-RateLimit-Remaining", str(max(0, standing.remaining))),
+        ("X-RateLimit-Reset", str(standing.reset_seconds)),
+    ]
 
 
 def _record(response: Response) -> None:
     seconds = perf_counter() - g.started
     route = request.url_rule.rule if request.url_rule is not None else "none"
     method = request.method if request.method in KNOWN_METHODS else OTHER_METHOD
-    observability.REQUESTS.labels(method, route, response.status_code).inc()
-    line: dict[str, Any] = {
-        "request_id": g.request_id,
-        "method": method,
-        "path": observability.hide_keys(request.path)[:200],
-        "status": response.status_code,
-        "ms": round(1000 * seconds, 3),
-    }
+    observability.requests_counter(method, route, response.status_code).inc()
     caller = g.get("caller")
-    if caller is not None:
-        line["key_id"] = caller.id
+    line = log_line(g.request_id, method, request.path, response.status_code, seconds, caller.id if caller is not None else None)
     if "problem" in g:
         line["problem"] = g.problem
-    line |= _record_prediction(seconds)
+    failed: tuple[str, str, str] | None = g.get("failed_prediction")
+    prediction: Prediction | None = g.get("prediction")
+    if failed is not None:
+        line |= _failed_line(failed, seconds)
+    elif prediction is not None:
+        line |= prediction_line(prediction, seconds)
     observability.log_request(line, is_error=response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def _record_prediction(seconds: float) -> dict[str, Any]:
-    """Count a prediction, answered or failed, and return what its log line says of it."""
-    failed: tuple[str, str, str] | None = g.get("failed_prediction")
-    if failed is not None:
-        observability.PREDICTIONS.labels(*failed).inc()
-        observability.LATENCY.labels(*failed).observe(seconds)
-        return {"model": failed[0], "version": int(failed[1])} if failed[0] else {}
-    prediction = g.get("prediction")
-    if prediction is None:
-        return {}
+def log_line(request_id: str, method: str, path: str, status: int, seconds: float, key_id: str | None) -> dict[str, Any]:
+    """Return what the log says of any request."""
+    line: dict[str, Any] = {
+        "request_id": request_id,
+        "method": method,
+        "path": observability.hide_keys(path)[:200],
+        "status": status,
+        "ms": round(1000 * seconds, 3),
+    }
+    if key_id is not None:
+        line["key_id"] = key_id
+    return line
+
+
+def prediction_line(prediction: Prediction, seconds: float) -> dict[str, Any]:
+    """Count and time an answered prediction, and return what its log line says of it."""
     version = prediction.version
-    labels = (version.model, str(version.number), "ok")
-    observability.PREDICTIONS.labels(*labels).inc()
-    observability.LATENCY.labels(*labels).observe(seconds)
-    timings = {f"{name}_ms": round(1000 * spent, 3) for name, spent in prediction.timings}
-    return {"model": version.model, "version": version.number, "cache": prediction.cache, "rows": prediction.outputs.rows, **timings}
+    counter, histogram = observability.answered(version.model, version.number)
+    counter.inc()
+    histogram.observe(seconds)
+    return {
+        "model": version.model,
+        "version": version.number,
+        "cache": prediction.cache,
+        "rows": prediction.outputs.rows,
+        "validate_ms": round(1000 * prediction.validate_seconds, 3),
+        "predict_ms": round(1000 * prediction.predict_seconds, 3),
+    }
+
+
+def _failed_line(failed: tuple[str, str, str], seconds: float) -> dict[str, Any]:
+    observability.PREDICTIONS.labels(*failed).inc()
+    observability.LATENCY.labels(*failed).observe(seconds)
+    return {"model": failed[0], "version": int(failed[1])} if failed[0] else {}

@@ -23,7 +23,7 @@ from registry.wiring import services
 
 blueprint = APIBlueprint("serving", __name__)
 
-SHOWN = ("model", "version", "state", "pinned", "bytes", "requests", "calls", "waiting", "idle_seconds")
+SHOWN = ("model", "version", "runtime", "form", "state", "pinned", "bytes", "requests", "calls", "waiting", "idle_seconds")
 
 
 class Nothing(Strict):

@@ -46,7 +46,7 @@ class ScalarFields(Strict):
     flavor: Annotated[str, Field(max_length=40)] | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     alias: Annotated[str, AfterValidator(_settable)] | None = None
-    runtime: Literal["exact"] = "exact"
+    runtime: Literal["exact", "fast"] | None = None
     accept_skew: bool = False
     batching: bool = True
 

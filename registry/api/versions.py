@@ -44,10 +44,10 @@ class VersionChange(Strict):
     description: Description | None = None
     tags: Tags | None = None
     metrics: Metrics | None = None
-    runtime: Literal["exact"] | None = None
+    runtime: Literal["exact", "fast"] | None = None
     accept_skew: bool | None = None
     batching: bool | None = None
-    cache: bool | None = None
+    cache: Literal["auto", True, False] | None = None
 
 
 @blueprint.post("/models/<name>/versions")
@@ -143,10 +143,12 @@ def change_version(path: SelectorPath, body: VersionChange) -> Response:
         raise InvalidRequest("Name at least one field to change.")
     if None in changes.values():
         raise InvalidRequest("A field can't be null; leave out what shall stay as it is.")
+    if "cache" in changes:
+        changes["cache"] = {"auto": "auto", True: "on", False: "off"}[changes["cache"]]
     version = find_ready(path)
     with services().change(caller().id):
         changed = catalog.change_version(version.model, version.number, **changes)
-    if (changed.batching, changed.accept_skew) != (version.batching, version.accept_skew):
+    if _told_at_load(changed) != _told_at_load(version):
         _load_anew(changed)
     return representations.json_response(representations.version(changed))
 
@@ -160,6 +162,10 @@ def delete_version(path: SelectorPath) -> Response:
         deleted = catalog.delete_version(version.model, version.number)
     services().workers.stop(version.id)
     return representations.json_response(representations.version(deleted))
+
+
+def _told_at_load(version: Version) -> tuple[bool, bool, str]:
+    return version.batching, version.accept_skew, version.effective_runtime
 
 
 def _load_anew(version: Version) -> None:

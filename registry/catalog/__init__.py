@@ -5,6 +5,7 @@ caller begins a write with `begin_write` and commits once. Callers write `catalo
 """
 
 from registry.catalog.aliases import alias_at, delete_alias, get_alias, list_aliases, list_moves, point_alias
+from registry.catalog.compiled_forms import find_compile_spec, list_pending, note_compile_refused, note_compiled
 from registry.catalog.events import changes_since, list_events, record_event
 from registry.catalog.generation import begin_write, generation
 from registry.catalog.idempotency import find_idempotent, keep_idempotent
@@ -13,6 +14,7 @@ from registry.catalog.records import (
     Alias,
     ApiKey,
     Change,
+    CompileSpec,
     Event,
     Idempotent,
     LoadSpec,
@@ -45,6 +47,7 @@ __all__ = [
     "Alias",
     "ApiKey",
     "Change",
+    "CompileSpec",
     "Event",
     "Idempotent",
     "LoadSpec",
@@ -67,6 +70,7 @@ __all__ = [
     "delete_alias",
     "delete_model",
     "delete_version",
+    "find_compile_spec",
     "find_idempotent",
     "find_key",
     "find_latest",
@@ -82,8 +86,11 @@ __all__ = [
     "list_keys",
     "list_models",
     "list_moves",
+    "list_pending",
     "list_pinned",
     "list_versions",
+    "note_compile_refused",
+    "note_compiled",
     "note_load_error",
     "plan_rollback",
     "point_alias",

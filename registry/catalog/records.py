@@ -11,6 +11,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
+#: The runtimes, and the states of a compiled form.
+EXACT, FAST = "exact", "fast"
+FAST_PENDING, FAST_READY, FAST_REFUSED = "pending", "ready", "refused"
+
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
@@ -22,11 +26,12 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model; `latest_version` and `version_count` are of the versions that are ready."""
+    """A model; `latest_version` and `version_count` are of the versions that are ready. `runtime` is what new versions get."""
 
     name: str
     description: str
     tags: dict[str, str]
+    runtime: str
     created_at: datetime
     created_by: str
     deleted_at: datetime | None
@@ -37,7 +42,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewVersion:
-    """Everything a version begins with, except what the catalog gives it: number, times, author."""
+    """Everything a version begins with, except what the catalog gives it: number, times, author. Without a runtime it gets its model's."""
 
     model: str
     flavor: str
@@ -51,10 +56,10 @@ class NewVersion:
     golden_rows: int = 0
     golden_from: str | None = None
     deterministic: bool = True
-    runtime: str = "exact"
+    runtime: str | None = None
     accept_skew: bool = False
     batching: bool = True
-    cache: bool = True
+    cache: str = "auto"
     description: str = ""
     tags: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
@@ -64,7 +69,11 @@ class NewVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """A version; `status` is `ready` or `deleted`. `id` is the row's, never used again; `number` counts per model."""
+    """A version; `status` is `ready` or `deleted`. `id` is the row's, never used again; `number` counts per model.
+
+    `runtime` is what was asked for, `effective_runtime` what serves; `fast` is None, `pending`, `ready` or `refused`, and
+    `fast_report` says why. `cache` is `auto`, `on` or `off`.
+    """
 
     id: int
     model: str
@@ -83,7 +92,9 @@ class Version:
     runtime: str
     accept_skew: bool
     batching: bool
-    cache: bool
+    cache: str
+    fast: str | None
+    fast_report: dict[str, Any] | None
     pinned: bool
     description: str
     tags: dict[str, str]
@@ -96,10 +107,23 @@ class Version:
     deleted_at: datetime | None
     load_error: str | None
 
+    @property
+    def effective_runtime(self) -> str:
+        """Return what serves it: `fast` only where that was asked for and is ready."""
+        return effective_runtime(self.runtime, self.fast)
+
+
+def effective_runtime(runtime: str, fast: str | None) -> str:
+    """Return which runtime serves a version of which `runtime` was asked for, and whose compiled form is in the state `fast`."""
+    return FAST if (runtime, fast) == (FAST, FAST_READY) else EXACT
+
 
 @dataclass(frozen=True, slots=True)
 class LoadSpec:
-    """What a host needs to load a version and replay its golden predictions, and why it last failed to."""
+    """What a host needs to load a version and replay its golden predictions, and why it last failed to.
+
+    `runtime` is the effective one; `fast_golden` are the golden predictions of the compiled form, where that serves.
+    """
 
     version_id: int
     model: str
@@ -108,12 +132,28 @@ class LoadSpec:
     flavor: str
     runtime: str
     golden: bytes | None
+    fast_golden: bytes | None
     deterministic: bool
     accept_skew: bool
     batching: bool
     pinned: bool
     signature: dict[str, Any]
     load_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompileSpec:
+    """What a host needs to make a version's compiled form and verify it against the estimator."""
+
+    version_id: int
+    model: str
+    number: int
+    sha256: str
+    flavor: str
+    golden: bytes | None
+    accept_skew: bool
+    signature: dict[str, Any]
+    methods: tuple[str, ...]
 
 
 class StoredVersion(NamedTuple):

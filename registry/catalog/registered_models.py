@@ -14,7 +14,7 @@ from registry import tables
 from registry.catalog.events import record_event
 from registry.catalog.generation import current_write
 from registry.catalog.paging import Keyset
-from registry.catalog.records import Model, Page
+from registry.catalog.records import EXACT, Model, Page
 from registry.errors import InvalidRequest, ModelNotFound, VersionInUse
 from registry.extensions import db
 
@@ -58,13 +58,14 @@ def get_model(name: str) -> Model:
     return _records([live_model(name, *_WITH_ALL)])[0]
 
 
-def change_model(name: str, description: str | None = None, tags: dict[str, str] | None = None) -> Model:
+def change_model(name: str, description: str | None = None, tags: dict[str, str] | None = None, runtime: str | None = None) -> Model:
     """Set what is given; `tags` replaces them all. An event is left only where something changes."""
     row = live_model(name, *_WITH_ALL)
     changed: dict[str, Any] = {}
-    if description is not None and description != row.description:
-        changed["description"] = {"from": row.description, "to": description}
-        row.description = description
+    for field, value in (("description", description), ("runtime", runtime)):
+        if value is not None and value != getattr(row, field):
+            changed[field] = {"from": getattr(row, field), "to": value}
+            setattr(row, field, value)
     before = {tag.name: tag.value for tag in row.tags}
     if tags is not None and tags != before:
         changed["tags"] = {"from": before, "to": tags}
@@ -109,11 +110,11 @@ def make_or_revive_model(name: str) -> tables.RegisteredModel:
         return row
     write = current_write()
     if row is None:
-        row = tables.RegisteredModel(name=name, description="", last_number=0, created_at=write.at, created_by=write.actor)
+        row = tables.RegisteredModel(name=name, description="", last_number=0, runtime=EXACT, created_at=write.at, created_by=write.actor)
         db.session.add(row)
     else:
         row.created_at, row.created_by, row.deleted_at = write.at, write.actor, None
-        row.description, row.tags = "", []
+        row.description, row.runtime, row.tags = "", EXACT, []
     record_event("model.created", model=name, detail={"revived": True} if row.last_number else None)
     db.session.flush()
     return row
@@ -137,6 +138,7 @@ def _record(row: tables.RegisteredModel, latest_version: int | None, version_cou
         name=row.name,
         description=row.description,
         tags={tag.name: tag.value for tag in row.tags},
+        runtime=row.runtime,
         created_at=row.created_at,
         created_by=row.created_by,
         deleted_at=row.deleted_at,

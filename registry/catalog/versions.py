@@ -11,10 +11,11 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import contains_eager, selectinload, undefer
 
 from registry import tables
+from registry.catalog.compiled_forms import choose_runtime
 from registry.catalog.events import record_event
 from registry.catalog.generation import current_write
 from registry.catalog.paging import Keyset
-from registry.catalog.records import LoadSpec, NewVersion, Page, Version
+from registry.catalog.records import FAST, LoadSpec, NewVersion, Page, Version, effective_runtime
 from registry.catalog.registered_models import live_model, make_or_revive_model
 from registry.errors import VersionDeleted, VersionInUse, VersionNotFound
 from registry.extensions import db
@@ -35,6 +36,7 @@ def add_version(new: NewVersion) -> Version:
     for name in _SAME_NAMES:
         setattr(row, name, getattr(new, name))
     row.methods = list(new.methods)
+    choose_runtime(row, new.runtime or model.runtime)
     row.golden = new.golden
     row.tags = [tables.VersionTag(name=name, value=value) for name, value in new.tags.items()]
     db.session.add(row)
@@ -78,17 +80,17 @@ def change_version(
     runtime: str | None = None,
     accept_skew: bool | None = None,
     batching: bool | None = None,
-    cache: bool | None = None,
+    cache: str | None = None,
 ) -> Version:
     """Set what is given; `tags` and `metrics` replace them all. An event is left only where something changes.
 
-    Raises ModelNotFound, VersionNotFound, VersionDeleted.
+    Choosing `fast` has the compiled form made, unless there is one. Raises ModelNotFound, VersionNotFound, VersionDeleted.
     """
     row = ready_row(name, number)
     before = _record(row)
-    plain = {"description": description, "metrics": metrics, "runtime": runtime}
+    plain = {"description": description, "metrics": metrics}
     switches = {"accept_skew": accept_skew, "batching": batching, "cache": cache}
-    changed: dict[str, Any] = {}
+    changed: dict[str, Any] = {} if runtime is None else choose_runtime(row, runtime)
     for field, value in {**plain, **switches, "tags": tags}.items():
         if value is None or value == getattr(before, field):
             continue
@@ -163,19 +165,25 @@ def note_load_error(version_id: int, text: str | None) -> None:
 
 def get_load_spec(version_id: int) -> LoadSpec:
     """Return what a host needs to load a version. Raises VersionNotFound, VersionDeleted."""
-    spec = _whole_versions().where(tables.Version.id == version_id).options(undefer(tables.Version.golden))
+    spec = (
+        _whole_versions()
+        .where(tables.Version.id == version_id)
+        .options(undefer(tables.Version.golden), undefer(tables.Version.fast_golden))
+    )
     row = db.session.scalars(spec).one_or_none()
     if row is None:
         raise VersionNotFound(f"There is no version with id {version_id}.")
     _require_ready(row)
+    runtime = effective_runtime(row.runtime, row.fast)
     return LoadSpec(
         version_id=row.id,
         model=row.model.name,
         number=row.number,
         sha256=row.sha256,
         flavor=row.flavor,
-        runtime=row.runtime,
+        runtime=runtime,
         golden=row.golden,
+        fast_golden=row.fast_golden if runtime == FAST else None,
         deterministic=row.deterministic,
         accept_skew=row.accept_skew,
         batching=row.batching,
@@ -231,7 +239,6 @@ _SAME_NAMES = (
     "golden_rows",
     "golden_from",
     "deterministic",
-    "runtime",
     "accept_skew",
     "batching",
     "cache",
@@ -240,7 +247,9 @@ _SAME_NAMES = (
     "parameters",
     "source",
 )
-_OF_THE_ROW = ("id", "number", "status", "pinned", "created_at", "created_by", "deleted_at", "load_error")
+_OF_THE_ROW = (
+    "id", "number", "status", "runtime", "fast", "fast_report", "pinned", "created_at", "created_by", "deleted_at", "load_error",
+)  # fmt: skip
 
 
 def _record(row: tables.Version) -> Version:

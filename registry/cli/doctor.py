@@ -26,6 +26,8 @@ from registry.instance import Instance
 SELF_TEST = "import json, sys; from registry.host import lock; print(json.dumps(lock.self_test(uid=int(sys.argv[1])).as_dict()))"
 EXTRA_NAMES = "import json, sys; from registry.flavors import warming; print(json.dumps(warming.allow_extra_names(sys.argv[1:])))"
 IMPORT_SECONDS = 120
+#: What leased limits ask of a Redis: PEXPIRETIME.
+OLDEST_REDIS = 7
 EARLIEST_PLAUSIBLE_TIME = 1_750_000_000  # 2025-06-15: a clock before it was never set
 
 
@@ -77,8 +79,11 @@ def _redis(name: str, url: str, config: Config) -> Finding:
     try:
         client = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
         policy = str(client.config_get("maxmemory-policy").get("maxmemory-policy"))
+        server = client.info("server")
     except (redis.RedisError, OSError) as error:
         return Finding(name, ok=False, text=f"can't be reached ({type(error).__name__}); check the URL")
+    if name == "redis" and "valkey_version" not in server and int(str(server["redis_version"]).split(".", 1)[0]) < OLDEST_REDIS:
+        return Finding(name, ok=False, text=f"is Redis {server['redis_version']}; limits need {OLDEST_REDIS}.0 or newer, or Valkey")
     if name == "redis" and policy != "noeviction" and config.cache:
         return Finding(
             name,

@@ -1,4 +1,4 @@
-"""`modelyard serve`: prepare the instance folder and the registry, then become the host process.
+"""`modelyard serve`: prepare the instance folder, then become the host process.
 
 Ends with one line when the folder or the port is taken. After this nothing in the process may start a thread that forks.
 """
@@ -12,18 +12,13 @@ import sys
 from pathlib import Path
 
 import click
-from flask import Flask
 
 from config import Config
-from registry import __version__, catalog, schema
-from registry.cli.key_commands import make_key
-from registry.cli.opening import read_config
-from registry.errors import ModelyardError
-from registry.extensions import db, init_database, reading
+from registry import __version__
+from registry.cli.settings import read_config
 from registry.host.supervisor import Supervisor
-from registry.instance import Instance, InstanceLocked, write_private
+from registry.instance import Instance, InstanceLocked
 from registry.observability import configure_logging
-from registry.wiring import attach, build
 
 
 @click.command()
@@ -44,17 +39,7 @@ def serve() -> None:
         ) from None
     require_port_free(config)
     instance.clear_run_folder()
-    first_key: list[str] = []
-    try:
-        status = asyncio.run(
-            Supervisor(config, instance).run(
-                prepare=lambda: first_key.extend(prepare_registry(config, instance)),
-                announce=lambda: greet(config, instance, first_key),
-            )
-        )
-    except ModelyardError as error:
-        raise click.ClickException(f"{error.detail} ({error.log_detail})") from None
-    sys.exit(status)
+    sys.exit(asyncio.run(Supervisor(config, instance).run(announce=lambda first_key: greet(config, instance, first_key))))
 
 
 def require_port_free(config: Config) -> None:
@@ -70,33 +55,14 @@ def require_port_free(config: Config) -> None:
             ) from None
 
 
-def prepare_registry(config: Config, instance: Instance) -> list[str]:
-    """Migrate the database and, where there is no key yet, make the first; return its text, if it was made."""
-    built = build(config)
-    app = Flask("modelyard")
-    attach(app, built)
-    init_database(app, instance.database_url)
-    with app.app_context():
-        schema.upgrade(db.engine)
-        with reading():
-            count = catalog.count_keys()
-        made = []
-        if count == 0:
-            made = [make_key(built, "admin", ("admin",), (), config.admin_limits, None)]
-            instance.admin_key.unlink(missing_ok=True)
-            write_private(instance.admin_key, made[0])
-        db.engine.dispose()
-    return made
-
-
-def greet(config: Config, instance: Instance, first_key: list[str]) -> None:
+def greet(config: Config, instance: Instance, first_key: str | None) -> None:
     """Say where the service answers, and three commands that work as they stand."""
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.host, config.host)  # noqa: S104 - shown, not bound
     url = f"http://{host}:{config.port}"
     key_file = Path(instance.admin_key)
     lines = ["", f"Modelyard {__version__} answers at {url}"]
     if first_key:
-        lines += [f"Admin key, shown this once and kept in {key_file} (mode 600):", f"  {first_key[0]}"]
+        lines += [f"Admin key, shown this once and kept in {key_file} (mode 600):", f"  {first_key}"]
     bearer = f'-H "Authorization: Bearer $(cat {key_file})"' if key_file.exists() else '-H "Authorization: Bearer $MODELYARD_KEY"'
     lines += [
         "Try:",

@@ -15,7 +15,8 @@ from flask import Flask
 from registry import catalog, schema
 from registry.artifacts.sweep import sweep_orphans
 from registry.cli.doctor import examine
-from registry.cli.opening import OPERATOR, application, read_config
+from registry.cli.opening import OPERATOR, application
+from registry.cli.settings import read_config
 from registry.cli.verification import Verification
 from registry.extensions import db, init_database, reading
 from registry.instance import Instance

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ from registry.extensions import reading
 from registry.naming import LATEST
 
 MOVES = frozenset({"alias.pointed", "alias.rolled-back"})
-SERVING_CHANGES = frozenset({"version.pinned", "version.unpinned", "version.deleted"})
+SERVING_CHANGES = frozenset({"version.changed", "version.compiled", "version.deleted", "version.pinned", "version.unpinned"})
 CHANNEL = "modelyard:changes"
 #: After the database failed, a request that finds the word raised doesn't ask again for so long; the watcher does.
 RETRY_SECONDS = 5.0
@@ -47,13 +48,21 @@ class HeldMove:
 
 
 class Directory:
-    """Selectors and keys in memory. Safe to use from many threads; queries run in the caller's app context."""
+    """Selectors and keys in memory. Safe to use from many threads."""
 
-    def __init__(self, word: SharedWord, *, host: str, stale_ok_seconds: float) -> None:
-        """`host` names this host in the changes that it writes."""
+    def __init__(
+        self,
+        word: SharedWord,
+        *,
+        host: str,
+        stale_ok_seconds: float,
+        in_context: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        """`host` names this host in the changes that it writes; `in_context` gives the context in which the database is asked."""
         self._word = word
         self._host = host
         self._stale_ok = stale_ok_seconds
+        self._in_context = in_context
         self._versions: Memory[tuple[str, int], Resolved] = Memory()
         self._aliases: Memory[tuple[str, str], int] = Memory()
         self._keys: Memory[str, ApiKey] = Memory()
@@ -252,7 +261,7 @@ class Directory:
         return number if held is None else held.served
 
     def _ask(self, query: Callable[[], Value]) -> Value:
-        with reading():
+        with self._in_context(), reading():
             answer = query()
         self._heard_at = time.monotonic()
         return answer

@@ -15,7 +15,10 @@ from registry.signature import Signature
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A version with nothing left to look up: no ORM, its signature ready to validate."""
+    """A version with nothing left to look up: no ORM, its signature ready to validate.
+
+    `runtime` is the effective one. `cache` is `auto`, `on` or `off`; `cacheable` tells whether answers may be kept at all.
+    """
 
     id: int
     model: str
@@ -24,6 +27,7 @@ class Resolved:
     runtime: str
     signature: Signature
     cacheable: bool
+    cache: str
 
 
 def get_resolved(name: str, number: int) -> Resolved:
@@ -36,9 +40,10 @@ def get_resolved(name: str, number: int) -> Resolved:
         version.model,
         version.number,
         version.sha256,
-        version.runtime,
+        version.effective_runtime,
         Signature.from_dict(version.signature),
-        version.deterministic and version.cache,
+        version.deterministic and version.cache != "off",
+        version.cache,
     )
 
 

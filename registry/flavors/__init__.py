@@ -9,13 +9,32 @@ from typing import Any, BinaryIO
 
 from registry.errors import UnknownFormat
 from registry.flavors import admission, onnx_models, sklearn, skops_files
+from registry.flavors.compiled import Compilation, compile_version, open_compiled
 from registry.flavors.contract import Admission, Flavor, Loaded
 from registry.flavors.formats import HEAD_BYTES, ONNX, SKLEARN, SKOPS, recognise
 from registry.flavors.golden import replay
+from registry.flavors.quiet import quieten_for_good
 from registry.flavors.skew import require_admissible, require_servable
+from registry.flavors.sklearn import find_form
 from registry.flavors.warming import warm_up
 
-__all__ = ["HEAD_BYTES", "Admission", "Flavor", "Loaded", "admit", "open_flavor", "recognise", "replay", "require_servable", "warm_up"]
+__all__ = [
+    "HEAD_BYTES",
+    "Admission",
+    "Compilation",
+    "Flavor",
+    "Loaded",
+    "admit",
+    "compile_version",
+    "find_form",
+    "open_compiled",
+    "open_flavor",
+    "quieten_for_good",
+    "recognise",
+    "replay",
+    "require_servable",
+    "warm_up",
+]
 
 
 #: Where a caller names none: the default of the largest artifact.

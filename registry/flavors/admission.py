@@ -55,7 +55,10 @@ def judge_estimator(found: Unpickled, manifest: dict[str, Any], flavor: str, **v
 def judge(loaded: LoadedEstimator, draft: Draft, flavor: str, environment: dict[str, Any]) -> Admission:
     """Return what is learned by trying a loaded model. Raises UnsafeArtifact, SignatureMismatch, and what its own values raise."""
     draft = _tried(loaded, draft)
-    first, again = _record(loaded, draft), _record(loaded, draft)
+    first = _record(loaded, draft)
+    if first and draft.rows is not None:
+        loaded.find_form(draft.rows)
+    again = _record(loaded, draft)
     deterministic = bool(first) and all(m in again and find_difference(first[m], again[m]) is None for m in first)
     golden = encode_golden(draft.rows, first) if deterministic and draft.rows is not None else None
     outputs = _outputs(loaded.estimator, first)

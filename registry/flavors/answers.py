@@ -16,11 +16,15 @@ from registry.errors import PredictionFailed
 MAX_DENSE_BYTES = 256 * 2**20
 
 _LARGEST_ITEM_BYTES = 8
+#: What travels as it is.
+_PLAIN = frozenset(map(np.dtype, ("<f8", "<f4", "<i8", "<i4", "|u1", "|i1", "|b1")))
 _INT_RANGE = range(-(2**63), 2**64)
 
 
 def outputs_of(answer: Any, rows: int) -> frames.Outputs:
     """Return a method's answer as Outputs. Raises PredictionFailed for a wrong number of rows, objects, or too large a sparse matrix."""
+    if type(answer) is np.ndarray and answer.dtype in _PLAIN and answer.flags.c_contiguous and answer.ndim and len(answer) == rows:
+        return frames.Outputs((answer,))  # nearly every answer: nothing to convert
     if isinstance(answer, (list, tuple)) and answer and all(isinstance(part, np.ndarray) and part.ndim for part in answer):
         return frames.Outputs(tuple(_part(part, rows) for part in answer), multi=True)
     return frames.Outputs((_part(answer, rows),))

@@ -43,6 +43,13 @@ class Loaded(Protocol):
     def recorded(self) -> Mapping[str, str]:
         """Return the versions of libraries that the artifact says it was made with."""
 
+    @property
+    def form(self) -> str:
+        """Return in which form it computes: `estimator`, `direct` or `compiled`."""
+
+    def runtime_of(self, method: str) -> str:
+        """Return what computes `method` here: `exact` or `fast`."""
+
     def call(self, method: str, inputs: frames.Inputs, params: dict[str, Any]) -> frames.Outputs:
         """Return what `method` answers, one row for each row of `inputs`. Raises PredictionFailed, MethodNotAvailable."""
 

@@ -16,7 +16,9 @@ from registry.flavors.zip_files import names_in
 HEAD_BYTES = 64
 SKLEARN, SKOPS, ONNX = "sklearn", "skops", "onnx"
 #: The packages of extras that are there. Found out when the fork server starts: a locked worker can look up nothing.
-INSTALLED = frozenset(package for package in ("lz4", "onnxruntime", "skops") if importlib.util.find_spec(package) is not None)
+INSTALLED = frozenset(
+    package for package in ("lz4", "onnx", "onnxruntime", "skl2onnx", "skops") if importlib.util.find_spec(package) is not None
+)
 
 _ADVICE = "Publish what joblib.dump(estimator, path) writes."
 _LZ4 = b"\x04\x22\x4d\x18"

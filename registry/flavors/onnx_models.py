@@ -70,7 +70,7 @@ def _open(stream: BinaryIO, budget_bytes: int) -> tuple[LoadedEstimator, OnnxFil
         raise Refused("too-large-unpacked", "The model is larger than this server accepts. Publish a smaller model.")
     found = require_plain(memoryview(data))
     try:
-        session = _session(data)
+        session = open_session(data)
     except MemoryError:
         raise
     except Exception as error:
@@ -92,7 +92,8 @@ def _runtime() -> Any:
     return onnxruntime
 
 
-def _session(data: bytes) -> Any:
+def open_session(data: bytes) -> Any:
+    """Return a session over an ONNX file: one thread, no file, no telemetry. Raises what onnxruntime raises."""
     runtime = _runtime()
     options = runtime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -56,7 +56,7 @@ from sklearn.svm import SVC, LinearSVC, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import _pprint, all_estimators
 
-from registry.flavors import onnx_models, skops_files
+from registry.flavors import compiled, onnx_models, skops_files
 from registry.flavors.admission import admit
 from registry.flavors.golden import replay
 from registry.flavors.sklearn import load
@@ -108,6 +108,7 @@ def warm_up(extra_names: Sequence[str] = ()) -> list[str]:
             replay(load(stream, BUDGET_BYTES), admission.golden)
     onnx_models.warm_up()
     skops_files.warm_up()
+    compiled.warm_up()
     return problems
 
 

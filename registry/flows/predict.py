@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
 from registry import frames, observability
 from registry.directory import Directory, Resolved
 from registry.frames import Outputs
-from registry.serving.predictions import Computing, Predictions, prediction_key
+from registry.serving.answer import Answer
+from registry.serving.computing import Computing
+from registry.serving.predictions import Predictions, Question, question
 from registry.serving.workers import Workers
+from registry.serving.worth import Worth
+from registry.signature import Request
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Payload:
     """The raw body of a predict request, its content type, what its Cache-Control allows, and the method that a body that isn't JSON asks for."""
 
@@ -28,53 +31,86 @@ class Payload:
     fill: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prediction:
-    """Outputs, the version and method that made them, where they came from, and the seconds each step took."""
+    """Outputs, the version, method and runtime that made them, whether the cache had them, and the seconds that reading and answering took."""
 
     version: Resolved
     method: str
     outputs: Outputs
+    runtime: str
     cache: str
-    timings: tuple[tuple[str, float], ...]
+    validate_seconds: float
+    predict_seconds: float
 
 
-def predict(
-    name: str, selector: int | str, payload: Payload, *, directory: Directory, workers: Workers, predictions: Predictions | None, computing: Computing, max_rows: int
-) -> Prediction:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What the flow asks: built once for each web process."""
+
+    directory: Directory
+    workers: Workers
+    predictions: Predictions | None
+    worth: Worth
+    computing: Computing
+    max_rows: int
+
+
+def predict(name: str, selector: int | str, payload: Payload, serving: Serving) -> Prediction:
     """Answer one prediction request. One line per step; each step raises its own error."""
     started = perf_counter()
-    version = directory.resolve(name, selector)  # memory first; SQL on a miss
+    version = serving.directory.resolve(name, selector)  # memory first; SQL on a miss
     request = version.signature.validate(
-        payload.body, payload.content_type, max_rows=max_rows, method=payload.method
+        payload.body, payload.content_type, max_rows=serving.max_rows, method=payload.method
     )  # SignatureMismatch, with pointers
     inputs = frames.encode_inputs(request.inputs)
     validated = perf_counter()
-    if predictions is None or not version.cacheable:
-        encoded, cache = workers.predict(version.id, request.method, request.params, inputs), "bypass"
+    if serving.predictions is None or not version.cacheable or not payload.fill:  # no-store keeps nothing, so it needs no key
+        answer, cache, tier = serving.workers.predict(version.id, request.method, request.params, inputs), "bypass", "none"
     else:
-        encoded, cache = _cached(version, request.method, request.params, inputs, payload, workers, predictions, computing)
-    observability.CACHE.labels(cache).inc()
-    timings = (("validate", validated - started), ("predict", perf_counter() - validated))
-    return Prediction(version, request.method, frames.decode_outputs(encoded), cache, timings)
+        answer, cache, tier = _cached(version, request, inputs, serving.predictions, serving, look_up=payload.look_up)
+    observability.cache_counter(cache, tier).inc()
+    outputs = frames.decode_outputs(answer.outputs)
+    return Prediction(version, request.method, outputs, answer.runtime, cache, validated - started, perf_counter() - validated)
 
 
 def _cached(
-    version: Resolved, method: str, params: dict[str, Any], inputs: bytes, payload: Payload, workers: Workers, predictions: Predictions, computing: Computing
-) -> tuple[bytes, str]:  # fmt: skip
-    """Return encoded outputs from the cache, from an identical request under way, or from the worker."""
-    key = prediction_key(version.sha256, version.runtime, method, params, inputs)
-    if payload.look_up and (outputs := predictions.get(key)) is not None:  # Redis down counts as a miss
-        return outputs, "hit"
-    flight, leads = computing.join(key)
+    version: Resolved, request: Request, inputs: bytes, predictions: Predictions, serving: Serving, *, look_up: bool
+) -> tuple[Answer, str, str]:  # fmt: skip
+    """Return an answer from memory, from Redis where that pays, from an identical request under way, or from the worker; and which."""
+    asked = question(version.sha256, version.runtime, request.method, request.params, inputs)
+    if look_up and (answer := predictions.get_hot(asked)) is not None:
+        return answer, "hit", "memory"
+    flight, leads = serving.computing.join(asked)
     if not leads:
-        return flight.result(), "miss" if payload.look_up else "bypass"
+        return flight.result(), "miss" if look_up else "bypass", "shared"
     try:
-        outputs = workers.predict(version.id, method, params, inputs)  # ModelUnloadable, PredictionFailed, PredictionTimeout
-        if payload.fill:
-            predictions.put(key, outputs)
+        answer, cache, tier = _lead(version, request, asked, predictions, serving, look_up=look_up)
+        predictions.put_hot(asked, answer)
     except BaseException as error:
-        computing.land(key, None, error)
+        serving.computing.land(asked, None, error)
         raise
-    computing.land(key, outputs)  # after the filling, so that whoever comes next finds the one or the other
-    return outputs, "miss" if payload.look_up else "bypass"
+    serving.computing.land(asked, answer)  # after the filling, so that whoever comes next finds the one or the other
+    return answer, cache, tier
+
+
+def _lead(
+    version: Resolved, request: Request, asked: Question, predictions: Predictions, serving: Serving, *, look_up: bool
+) -> tuple[Answer, str, str]:  # fmt: skip
+    """Return what Redis keeps, or compute and let Redis keep it; for `auto`, without Redis where it doesn't pay."""
+    asks = version.cache == "on" or serving.worth.pays(version.id, asked.inputs)
+    key = asked.digest() if asks else b""
+    if asks and look_up:
+        started = perf_counter()
+        kept = predictions.get(key)  # Redis down counts as a miss
+        serving.worth.note_lookup(version.id, started, hit=kept is not None)
+        if kept is not None:
+            return kept, "hit", "redis"
+    started = perf_counter()
+    answer = serving.workers.predict(
+        version.id, request.method, request.params, asked.inputs
+    )  # ModelUnloadable, PredictionFailed, …Timeout
+    serving.worth.note_computed(version.id, started)
+    if asks:
+        predictions.put(key, answer)
+    return answer, "miss" if look_up else "bypass", "redis" if asks else "memory"

@@ -35,7 +35,7 @@ class Manifest:
     flavor: str | None = None
     sha256: str | None = None
     alias: str | None = None
-    runtime: str = "exact"
+    runtime: str | None = None
     accept_skew: bool = False
     batching: bool = True
 

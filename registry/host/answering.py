@@ -2,156 +2,245 @@
 
 Runs behind the lock, in one thread: it opens no file, imports nothing and writes no log. Nothing waits for a batch to
 fill; when a joined call raises, each request runs alone, so that one caller's bad row is never another's error.
+Between two slices of a large request, small ones that have come meanwhile are answered.
 """
 
 from __future__ import annotations
 
-import selectors
+import select
 import socket
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+import numpy as np
+
 from registry import frames
-from registry.errors import ModelyardError, PredictionFailed, to_wire
+from registry.errors import ModelyardError, PredictionFailed, PredictionTimeout, to_wire
 from registry.host.page import Activity, Page, now_ns
+from registry.host.slices import Pace, Sliced
 
 if TYPE_CHECKING:
     from registry.flavors import Loaded  # only the worker itself may import the flavors
 
-READ_BYTES = 1 << 18
-MAX_JOINED_ROWS = 4096
+READ_BYTES = 1 << 16
+REMEMBERED_QUESTIONS = 64
+FLUSH_SECONDS = 5.0
+MEASURED_SINGLES = 16  # one of so many calls of a single row
+
+_pack = msgspec.msgpack.encode
+
+
+class Connection:
+    """One web thread's connection, which carries one conversation at a time: bytes in and bytes still to go out."""
+
+    __slots__ = ("early", "incoming", "outgoing", "room", "sock")
+
+    def __init__(self, sock: socket.socket) -> None:
+        """Begin with nothing under way."""
+        self.sock: socket.socket | None = sock
+        self.early = b""  # less than a frame's beginning
+        self.incoming = bytearray()  # of the size of a frame that comes in pieces
+        self.room = memoryview(b"")  # what of `incoming` is still to come
+        self.outgoing = b""
 
 
 @dataclass(slots=True, eq=False)
-class Connection:
-    """One web thread's connection: bytes in and bytes still to go out."""
+class Question:
+    """A method and its parameters, as they stand in the header of many requests."""
 
-    sock: socket.socket
-    incoming: bytearray = field(default_factory=bytearray)
-    outgoing: deque[memoryview] = field(default_factory=deque)
+    method: str
+    params: dict[str, Any]
+    pace: Pace
 
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One parsed predict request."""
+    """One parsed predict request; `sliced` once it is computed in slices."""
 
     connection: Connection
-    method: str
-    params: dict[str, Any]
+    question: Question
     inputs: frames.Inputs
-
-    def joinable(self, other: Request) -> bool:
-        """Tell whether both may be computed in one call."""
-        return self.method == other.method and self.params == other.params and frames.joinable(self.inputs, other.inputs)
+    rows: int
+    sliced: Sliced | None = None
 
 
 class Answering:
     """The serving loop of one loaded version."""
 
     def __init__(
-        self, loaded: Loaded, listener: socket.socket, control: socket.socket, page: Page, selector: selectors.BaseSelector, *, joins: bool
+        self,
+        loaded: Loaded,
+        listener: socket.socket,
+        control: socket.socket,
+        page: Page,
+        poll: select.epoll,
+        *,
+        joins: bool,
+        most_seconds: float,
     ) -> None:
-        """Take over the sockets; `joins` allows several requests in one call."""
+        """Take over the sockets. `joins` allows several requests in one call, and one request in several calls.
+
+        `most_seconds` is what the slices of one request may take together; a single call is bounded by the host process's watch.
+        """
         self._loaded = loaded
         self._listener = listener
         self._control = control
         self._page = page
-        self._selector = selector
+        self._poll = poll
         self._joins = joins
+        self._most_ns = int(most_seconds * 1e9)
         self._draining = False
         self._requests = 0
         self._calls = 0
-        self._connections: set[Connection] = set()
+        self._last_used_ns = now_ns()
+        self._connections: dict[int, Connection] = {}
+        self._questions: dict[bytes, Question] = {}
+        self._ok: dict[str, bytes] = {}
+        self._small: list[Request] = []
+        self._large: deque[Request] = deque()
 
     def serve(self) -> None:
         """Answer until the host process says drain or is gone; then answer what was read, and return."""
         self._listener.setblocking(False)
         self._control.setblocking(False)
-        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
-        self._selector.register(self._control, selectors.EVENT_READ, self._hear)
-        self._report(0)
+        self._poll.register(self._listener, select.EPOLLIN)
+        self._poll.register(self._control, select.EPOLLIN)
+        self._report_idle()
         while not self._draining:
-            self._turn(None)
+            self._turn(0 if self._large else None)
         self._turn(0)
-        deadline = time.monotonic() + 5
-        while any(connection.outgoing for connection in self._connections) and time.monotonic() < deadline:
-            self._turn(0.1)
+        while self._large:  # without reading any more, or a drain would have no end
+            self._answer_slice()
+        self._report_idle()
+        self._flush_all()
+        for connection in list(self._connections.values()):
+            self._drop(connection)
 
     def _turn(self, timeout: float | None) -> None:
-        """Do one round: read everything that has come, then compute and answer it group by group."""
-        requests: list[Request] = []
-        for key, mask in self._selector.select(timeout):
-            if not isinstance(key.data, Connection):
-                key.data()
+        """Do one round: read everything that has come, compute and answer it group by group, then one slice of a large request."""
+        for descriptor, events in self._poll.poll(timeout):
+            connection = self._connections.get(descriptor)
+            if connection is None:
+                self._hear_or_accept(descriptor)
                 continue
-            if mask & selectors.EVENT_WRITE:
-                self._flush(key.data)
-            if mask & selectors.EVENT_READ:
-                self._read(key.data, requests)
-        while requests:
-            group = self._take_group(requests)
-            self._report(len(requests) + len(group), busy=True)
-            self._answer_group(group)
-            self._requests += len(group)
-        self._report(0)
+            if events & select.EPOLLOUT:
+                self._flush(connection)
+            if events & ~select.EPOLLOUT and connection.sock is not None:
+                self._read(connection)
+        while self._small:
+            self._answer_group(self._take_group())
+        if self._large:
+            self._answer_slice()
+        if not self._large:
+            self._report_idle()
 
-    def _report(self, waiting: int, *, busy: bool = False) -> None:
-        now = now_ns()
-        self._page.write(Activity(now if busy else 0, now, self._requests, self._calls, waiting))
+    # -- the page ------------------------------------------------------------------------------------------------
 
-    def _take_group(self, requests: list[Request]) -> list[Request]:
-        """Remove and return the first request and those that may be computed with it, up to MAX_JOINED_ROWS rows."""
-        first = requests.pop(0)
-        group, rows = [first], first.inputs.rows
-        if not self._joins:
-            return group
-        for other in list(requests):
-            if rows + other.inputs.rows <= MAX_JOINED_ROWS and first.joinable(other):
-                requests.remove(other)
+    def _report_idle(self) -> None:
+        self._page.write(Activity(0, self._last_used_ns, self._requests, self._calls, 0))
+
+    # -- computing -----------------------------------------------------------------------------------------------
+
+    def _take_group(self) -> list[Request]:
+        """Remove and return the first request and those that may be computed with it."""
+        first, *others = self._small
+        if not self._joins or not others:
+            self._small = others
+            return [first]
+        group, rest, rows = [first], [], first.rows
+        most = first.question.pace.joined_rows
+        for other in others:
+            if rows + other.rows <= most and first.question is other.question and frames.joinable(first.inputs, other.inputs):
                 group.append(other)
-                rows += other.inputs.rows
+                rows += other.rows
+            else:
+                rest.append(other)
+        self._small = rest
         return group
 
     def _answer_group(self, group: list[Request]) -> None:
+        self._requests += len(group)
         if len(group) > 1:
             try:
-                outputs = self._call(group[0], frames.join([request.inputs for request in group]))
+                outputs = self._compute(group[0].question, frames.join([request.inputs for request in group]), len(group))
             except ModelyardError:
                 pass  # one of them is bad: each runs alone, so that it can't be another's error
             else:
-                start = 0
-                for request in group:
-                    stop = start + request.inputs.rows
-                    self._send(request.connection, {"ok": True}, frames.encode_outputs(outputs.take(start, stop)))
-                    start = stop
+                for request, body in zip(group, encode_apart(outputs, [request.rows for request in group]), strict=True):
+                    self._send_outputs(request, body)
                 return
         for request in group:
             self._answer_alone(request)
 
     def _answer_alone(self, request: Request) -> None:
-        self._report(1, busy=True)
         try:
-            outputs = self._call(request, request.inputs)
+            outputs = self._compute(request.question, request.inputs, 1)
         except ModelyardError as error:
-            self._send(request.connection, to_wire(error))
+            self._send_error(request.connection, error)
         else:
-            self._send(request.connection, {"ok": True}, frames.encode_outputs(outputs))
+            self._send_outputs(request, frames.encode_outputs(outputs))
 
-    def _call(self, request: Request, inputs: frames.Inputs) -> frames.Outputs:
+    def _answer_slice(self) -> None:
+        """Compute the next slice of the large request whose turn it is; with its last one, answer it."""
+        request = self._large.popleft()
+        sliced = request.sliced
+        assert sliced is not None  # noqa: S101 - set before it was queued
+        if request.connection.sock is None:  # whoever asked is gone
+            return
+        began_ns = now_ns()
+        try:
+            outputs = self._compute(request.question, sliced.next_inputs(request.question.pace), 1, sliced.spent_ns)
+            elapsed_ns = self._last_used_ns - began_ns
+            if not sliced.add(outputs, elapsed_ns):
+                self._require_time(sliced.spent_ns + elapsed_ns)
+                self._large.append(request)
+                return
+            body = frames.encode_outputs(sliced.outputs())
+        except ModelyardError as error:
+            self._send_error(request.connection, error)
+        else:
+            self._send_outputs(request, body)
+        self._requests += 1
+
+    def _compute(self, question: Question, inputs: frames.Inputs, waiting: int, spent_ns: int = 0) -> frames.Outputs:
+        """Call the model, for requests that took `spent_ns` before; the page says so meanwhile. Raises what the model raises."""
+        now = now_ns()
+        self._page.write(Activity(now - spent_ns, now, self._requests, self._calls, waiting + len(self._small) + len(self._large)))
         self._calls += 1
-        return self._loaded.call(request.method, inputs, request.params)
+        rows, pace = inputs.rows, question.pace
+        if self._joins and (rows > 1 or not pace.call_ns or not self._calls % MEASURED_SINGLES):
+            before_ns = time.thread_time_ns()
+            outputs = self._loaded.call(question.method, inputs, question.params)
+            pace.note(rows, time.thread_time_ns() - before_ns)
+        else:
+            outputs = self._loaded.call(question.method, inputs, question.params)
+        self._last_used_ns = now_ns()
+        return outputs
+
+    def _require_time(self, expected_ns: int) -> None:
+        """Raise PredictionTimeout for slices that would take too long with the next one: before the watch ends the worker for it."""
+        if expected_ns > self._most_ns:
+            raise PredictionTimeout(f"The model did not answer within {self._most_ns / 1e9:g} s.")
+
+    # -- the sockets ---------------------------------------------------------------------------------------------
+
+    def _hear_or_accept(self, descriptor: int) -> None:
+        if descriptor == self._control.fileno():
+            self._hear()
+        elif descriptor == self._listener.fileno() and not self._draining:
+            self._accept()
 
     def _accept(self) -> None:
-        try:
-            sock, _ = self._listener.accept()
-        except BlockingIOError:
-            return
-        sock.setblocking(False)
-        connection = Connection(sock)
-        self._connections.add(connection)
-        self._selector.register(sock, selectors.EVENT_READ, connection)
+        with suppress(BlockingIOError):
+            while True:
+                sock, _ = self._listener.accept()
+                sock.setblocking(False)
+                self._connections[sock.fileno()] = Connection(sock)
+                self._poll.register(sock, select.EPOLLIN)
 
     def _hear(self) -> None:
         """Hear from the host process: any message means drain, and so does its end."""
@@ -160,74 +249,149 @@ class Answering:
         except BlockingIOError:
             return
         self._draining = True
-        self._selector.unregister(self._control)
-        self._selector.unregister(self._listener)
+        self._poll.unregister(self._control)
+        self._poll.unregister(self._listener)
 
-    def _read(self, connection: Connection, requests: list[Request]) -> None:
+    def _read(self, connection: Connection) -> None:
+        """Read once, and queue what is whole."""
+        assert connection.sock is not None  # noqa: S101 - only connections that are open are polled
         try:
-            data = connection.sock.recv(READ_BYTES)
+            if connection.room:
+                count = connection.sock.recv_into(connection.room)
+                connection.room = connection.room[count:]
+                if count and not connection.room:
+                    data, connection.incoming = connection.incoming, bytearray()
+                    self._queue(connection, data)
+            else:
+                read = connection.sock.recv(READ_BYTES)
+                count = len(read)
+                self._cut(connection, connection.early + read)
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if not data:
+            count = 0
+        if not count:
+            self._drop(connection)
+
+    def _cut(self, connection: Connection, data: bytes) -> None:
+        """Queue the whole frames in `data`, and keep what there is of the next one."""
+        while len(data) >= frames.LENGTHS.size:
+            size = frames.LENGTH_BYTES + frames.LENGTHS.unpack_from(data)[0]
+            if len(data) < size:
+                connection.incoming = bytearray(size)
+                connection.incoming[: len(data)] = data
+                connection.room = memoryview(connection.incoming)[len(data) :]
+                data = b""
+            else:
+                self._queue(connection, data[:size])
+                data = data[size:]
+        connection.early = data
+
+    def _queue(self, connection: Connection, frame: bytes | bytearray) -> None:
+        """Parse one frame and queue its request, among the large ones where it is worth splitting."""
+        stop = frames.LENGTHS.size + frames.LENGTHS.unpack_from(frame)[1]
+        view = memoryview(frame)
+        try:
+            question = self._question(bytes(view[frames.LENGTHS.size : stop]))
+            inputs = frames.decode_inputs(view[stop:])
+        except (msgspec.MsgspecError, frames.FrameError, KeyError, TypeError) as error:
+            self._send_error(connection, PredictionFailed(log_detail=f"unreadable frame: {error}"))
+            return
+        request = Request(connection, question, inputs, inputs.rows)
+        if self._joins and question.pace.splits(request.rows):
+            request.sliced = Sliced(inputs)
+            self._large.append(request)
+        else:
+            self._small.append(request)
+
+    def _question(self, header: bytes) -> Question:
+        """Return what a header asks; equal headers give the same object. Raises MsgspecError, KeyError, TypeError."""
+        question = self._questions.get(header)
+        if question is None:
+            values = msgspec.msgpack.decode(header)
+            question = Question(values["method"], values["params"], Pace())
+            if len(self._questions) >= REMEMBERED_QUESTIONS:
+                self._questions.clear()
+            self._questions[header] = question
+        return question
+
+    def _send_outputs(self, request: Request, body: bytes) -> None:
+        runtime = self._loaded.runtime_of(request.question.method)
+        header = self._ok.get(runtime)
+        if header is None:
+            header = self._ok[runtime] = _pack({"ok": True, "runtime": runtime})
+        self._send(request.connection, header, body)
+
+    def _send_error(self, connection: Connection, error: ModelyardError) -> None:
+        self._send(connection, _pack(to_wire(error)), b"")
+
+    def _send(self, connection: Connection, header: bytes, body: bytes) -> None:
+        if connection.sock is None:
+            return
+        frame = b"".join((frames.LENGTHS.pack(4 + len(header) + len(body), len(header)), header, body))
+        if connection.outgoing:
+            connection.outgoing += frame
+            return
+        try:
+            sent = connection.sock.send(frame)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
             self._drop(connection)
             return
-        connection.incoming += data
-        for payload in _whole_frames(connection.incoming):
-            request = self._parse(connection, payload)
-            if request is not None:
-                requests.append(request)
-
-    def _parse(self, connection: Connection, payload: bytes) -> Request | None:
-        try:
-            header, body = frames.decode_frame(payload)
-            return Request(connection, header["method"], header["params"], frames.decode_inputs(body))
-        except (frames.FrameError, KeyError) as error:
-            self._send(connection, to_wire(PredictionFailed(log_detail=f"unreadable frame: {error}")))
-            return None
-
-    def _send(self, connection: Connection, header: dict[str, Any], body: bytes = b"") -> None:
-        connection.outgoing.append(memoryview(frames.encode_frame(header, body)))
-        self._flush(connection)
+        if sent < len(frame):
+            connection.outgoing = frame[sent:]
+            self._poll.modify(connection.sock, select.EPOLLIN | select.EPOLLOUT)
 
     def _flush(self, connection: Connection) -> None:
-        if connection not in self._connections:
-            connection.outgoing.clear()
+        """Send more of what didn't go out at once."""
+        assert connection.sock is not None  # noqa: S101 - only connections that are open are polled
+        try:
+            connection.outgoing = connection.outgoing[connection.sock.send(connection.outgoing) :]
+        except BlockingIOError:
             return
-        while connection.outgoing:
-            try:
-                sent = connection.sock.send(connection.outgoing[0])
-            except BlockingIOError:
-                self._selector.modify(connection.sock, selectors.EVENT_READ | selectors.EVENT_WRITE, connection)
-                return
-            except OSError:
-                self._drop(connection)
-                return
-            if sent < len(connection.outgoing[0]):
-                connection.outgoing[0] = connection.outgoing[0][sent:]
-            else:
-                connection.outgoing.popleft()
-        if self._selector.get_key(connection.sock).events != selectors.EVENT_READ:
-            self._selector.modify(connection.sock, selectors.EVENT_READ, connection)
+        except OSError:
+            self._drop(connection)
+            return
+        if not connection.outgoing:
+            self._poll.modify(connection.sock, select.EPOLLIN)
+
+    def _flush_all(self) -> None:
+        """Send the answers that are still to go out, for so long as is left to a worker that ends."""
+        deadline = time.monotonic() + FLUSH_SECONDS
+        while any(connection.outgoing for connection in self._connections.values()) and time.monotonic() < deadline:
+            for descriptor, _ in self._poll.poll(0.1):
+                connection = self._connections[descriptor]
+                if connection.outgoing:
+                    self._flush(connection)
+                if not connection.outgoing:
+                    self._drop(connection)
 
     def _drop(self, connection: Connection) -> None:
-        connection.outgoing.clear()
-        if connection in self._connections:
-            self._connections.remove(connection)
-            self._selector.unregister(connection.sock)
+        if connection.sock is not None:
+            del self._connections[connection.sock.fileno()]
+            self._poll.unregister(connection.sock)
             connection.sock.close()
+            connection.sock, connection.outgoing = None, b""
 
 
-def _whole_frames(buffer: bytearray) -> list[bytes]:
-    """Cut the complete frames off the front of `buffer` and return their payloads."""
-    payloads = []
-    start = 0
-    while len(buffer) - start >= frames.LENGTH_BYTES:
-        length = int.from_bytes(buffer[start : start + 4], "little")
-        if len(buffer) - start - 4 < length:
-            break
-        payloads.append(bytes(buffer[start + 4 : start + 4 + length]))
-        start += 4 + length
-    del buffer[:start]
-    return payloads
+def encode_apart(outputs: frames.Outputs, counts: list[int]) -> list[bytes]:
+    """Return the encoded outputs of requests with so many rows each, in order, cut from one joined answer."""
+    if len(outputs.parts) != 1 or not isinstance(outputs.parts[0], np.ndarray):
+        encoded, start = [], 0
+        for count in counts:
+            encoded.append(frames.encode_outputs(outputs.take(start, start + count)))
+            start += count
+        return encoded
+    raw = outputs.parts[0].tobytes()
+    row_bytes = len(raw) // max(outputs.rows, 1)
+    heads: dict[int, bytes] = {}  # what stands before the numbers is the same for as many rows
+    encoded, start = [], 0
+    for count in counts:
+        size = count * row_bytes
+        if count not in heads:
+            whole = frames.encode_outputs(outputs.take(0, count))
+            heads[count] = whole[: len(whole) - size]
+        encoded.append(heads[count] + raw[start : start + size])
+        start += size
+    return encoded

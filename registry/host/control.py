@@ -34,7 +34,9 @@ class ControlServer:
         self._questions: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "acquire": self._acquire,
             "admit": self._admit,
+            "compile": self._compile,
             "fate": self._fate,
+            "refresh": self._refresh,
             "unload": self._unload,
             "forget": self._forget,
             "pin": self._pin,
@@ -74,6 +76,12 @@ class ControlServer:
     async def _admit(self, question: dict[str, Any]) -> dict[str, Any]:
         name = Path(question["name"]).name
         return await self._pool.admit(self._quarantine / name, question["manifest"])
+
+    async def _compile(self, question: dict[str, Any]) -> dict[str, Any]:
+        return {"compiled": await self._pool.compile(question["spec"])}
+
+    async def _refresh(self, question: dict[str, Any]) -> dict[str, Any]:
+        return {"drained": await self._pool.refresh(question["version_id"], question["served"])}
 
     async def _fate(self, question: dict[str, Any]) -> dict[str, Any]:
         return {"fate": await self._pool.fate(question["worker"])}

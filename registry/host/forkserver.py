@@ -3,10 +3,15 @@
 Exec'd with an empty environment before anything else runs, single-threaded, and it never sees a secret or a
 request. It must never load a model itself: only its forked, locked children do.
 """
+# ruff: noqa: E402 - the collector must rest before the first import
 
 from __future__ import annotations
 
 import gc
+
+# Imports and the warm-up make hardly any garbage, and looking for it would take a fifth of the start.
+gc.disable()
+
 import os
 import selectors
 import signal
@@ -104,8 +109,8 @@ def main(descriptor: int, *, sandbox: bool, uid: int, extra_names: Sequence[str]
     problems = flavors.warm_up(extra_names)
     allowed = [name for name in extra_names if not any(problem.startswith(f"{name}: ") for problem in problems)]
     report = lock.self_test(uid=uid) if sandbox else None
-    gc.collect()
     gc.freeze()
+    gc.enable()
     extra = {"allowed": allowed, "problems": problems}
     send_message(host, {"ready": True, "walls": report.as_dict() if report else None, "extra_names": extra})
     try:

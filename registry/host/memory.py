@@ -13,23 +13,21 @@ _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory
 
 
 def private_bytes(pid: int) -> int | None:
-    """Return the private PSS of a process in bytes, or None when it has ended.
+    """Return the private PSS of a process in bytes, or None when it has ended or this process has no right to look inside.
 
     Source: `Private_Clean` and `Private_Dirty` of /proc/<pid>/smaps_rollup (proc(5)), each in KiB.
     """
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-    except PermissionError:  # root without CAP_SYS_PTRACE can't look into a process of another user
-        return _resident_unshared_bytes(pid)
-    except OSError:
+    except OSError:  # also for root without CAP_SYS_PTRACE, where a worker is of another user
         return None
     return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith(("Private_Clean:", "Private_Dirty:"))) * 1024
 
 
-def _resident_unshared_bytes(pid: int) -> int | None:
-    """Return resident less file-backed and shared pages, which counts what was inherited from the fork server too.
+def anonymous_bytes(pid: int) -> int | None:
+    """Return resident less file-backed and shared pages, which counts what was inherited from the fork server too, or None.
 
-    Source: fields 2 and 3 of /proc/<pid>/statm (proc(5)), in pages.
+    A thousand times cheaper than `private_bytes`, which looks at every page. Source: fields 2 and 3 of /proc/<pid>/statm (proc(5)), in pages.
     """
     try:
         _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()

@@ -10,14 +10,13 @@ import mmap
 import os
 import struct
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _LAYOUT = struct.Struct("<QQQQQ")
 PAGE_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
+class Activity(NamedTuple):
     """What a worker reported last. Times are CLOCK_MONOTONIC nanoseconds, 0 where there is none."""
 
     busy_since_ns: int
@@ -47,7 +46,7 @@ class Page:
 
     def write(self, activity: Activity) -> None:
         """Replace the activity."""
-        _LAYOUT.pack_into(self._map, 0, activity.busy_since_ns, activity.last_used_ns, activity.requests, activity.calls, activity.waiting)
+        _LAYOUT.pack_into(self._map, 0, *activity)
 
     def close(self) -> None:
         """Unmap the page."""

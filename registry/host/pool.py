@@ -19,8 +19,10 @@ from typing import Any
 from config import Config
 from registry.errors import ModelUnloadable, ModelyardError, TooLargeForBudget, UnsafeArtifact, VersionStarting
 from registry.host.budget import Budget
+from registry.host.compilations import Compilations
 from registry.host.forklink import ForkLink
-from registry.host.memory import default_budget_bytes, private_bytes
+from registry.host.laps import shown
+from registry.host.memory import default_budget_bytes
 from registry.host.process import CRASHED, DRAINED, ORPHANED, TIMEOUT, UNLOADED, Processes, Worker
 from registry.host.slot import Slot
 from registry.host.watch import Watch
@@ -28,6 +30,8 @@ from registry.host.watch import Watch
 log = logging.getLogger("modelyard.host")
 
 SMALLEST_GUESS_BYTES = 4 << 20
+WRITTEN_BYTES = 6 << 20  # pages of the fork server's that any worker makes its own; the watch measures each worker soon
+MOST_FORM_CHARACTERS = 16
 END_WAIT_SECONDS = 1.0
 DRAIN_GRACE_SECONDS = 5.0
 
@@ -49,6 +53,11 @@ class Pool:
             workers=self._processes,
             slots=self._slots.values,
             evict=lambda slot: self._drain(slot, "evictions"),
+        )
+        self._compilations = Compilations(
+            self._budget,
+            start=lambda path: self._processes.start(path, self._lock_order(), listening=False),
+            seconds=config.load_timeout_seconds,
         )
         self.counts: Counter[str] = Counter()
         self._watch = Watch(config, self._budget, self.counts, slots=self._slots.values, drain=self._drain, reload=self._reload)
@@ -101,6 +110,24 @@ class Pool:
                 raise _refusal(worker, self._config) from None
             finally:
                 worker.kill(UNLOADED)
+
+    async def compile(self, spec: dict[str, Any]) -> dict[str, Any]:
+        """Let a locked worker make a version's compiled form and judge it; several who ask at once share one worker.
+
+        Raises what has nothing to do with the model.
+        """
+        path = self._artifact_path(spec["sha256"])
+        compiled = await self._compilations.make(spec, path, guess_bytes=_first_guess(path), budget_bytes=self._worker_bytes())
+        self.counts["compilations"] += 1
+        return compiled
+
+    async def refresh(self, version_id: int, served: dict[str, Any]) -> bool:
+        """Drain a version's worker that was told at its load something else than `served`; False where none was loaded, or none needed to."""
+        slot = self._slots.get(version_id)
+        if slot is None or slot.outdated or all(slot.spec.get(name) == value for name, value in served.items()):
+            return False
+        slot.forget_failures()
+        return await self.unload(version_id)
 
     async def unload(self, version_id: int) -> bool:
         """Drain a version's worker, and ask how it is loaded before it is loaded again; False where none was loaded."""
@@ -188,21 +215,24 @@ class Pool:
             started = time.monotonic()
             worker = await self._processes.start(path, self._lock_order(), listening=True)
             try:
-                await worker.do(self._load_job(slot.spec), self._config.load_timeout_seconds)
+                answer = await worker.do(self._load_job(slot.spec), self._config.load_timeout_seconds)
             except EOFError:
                 worker.kill(CRASHED)  # it may only have closed its end, and run on
                 raise self._load_failure(slot, worker) from None
             except BaseException:
                 worker.kill(UNLOADED)
                 raise
-        worker.bytes = slot.guess_bytes = private_bytes(worker.pid) or slot.guess_bytes
+        worker.form = str(answer.get("form"))[:MOST_FORM_CHARACTERS]  # it may be the model's word
+        worker.bytes = WRITTEN_BYTES
+        worker.estimate()
+        slot.guess_bytes = worker.bytes
         try:
             await self._budget.settle(worker)
         except TooLargeForBudget:
             worker.kill(UNLOADED)
             raise
         self.counts["loads"] += 1
-        log.info("loaded %s in %.0f ms, %d bytes", slot, 1000 * (time.monotonic() - started), worker.bytes)
+        log.info("loaded %s in %.1f ms (%s), %d bytes", slot, 1000 * (time.monotonic() - started), shown(answer.get("laps")), worker.bytes)
         return worker
 
     def _load_failure(self, slot: Slot, worker: Worker) -> ModelyardError:
@@ -231,10 +261,14 @@ class Pool:
             "job": "load",
             "sha256": spec["sha256"],
             "flavor": spec["flavor"],
+            "runtime": spec["runtime"],
             "golden": spec["golden"],
+            "fast_golden": spec["fast_golden"],
+            "signature": spec["signature"],
             "accept_skew": spec["accept_skew"],
             "budget_bytes": self._worker_bytes(),
             "joins": spec["batching"] and spec["deterministic"],
+            "prediction_timeout_seconds": self._config.prediction_timeout_seconds,
         }
 
     def _artifact_path(self, sha256: str) -> Path:

@@ -20,7 +20,8 @@ from typing import Any
 from registry import frames
 from registry.errors import ModelUnloadable, from_wire
 from registry.host.forklink import ForkLink
-from registry.host.page import Activity, Page
+from registry.host.memory import anonymous_bytes, private_bytes
+from registry.host.page import Activity, Page, now_ns
 
 MAX_ANSWER_BYTES = 64 << 20  # an admission with its golden predictions; a hostile model could announce anything
 REMEMBERED_FATES = 1000
@@ -46,6 +47,9 @@ class Worker:
     exit_status: int | None = None
     fate: str = CRASHED
     bytes: int = 0
+    form: str = ""
+    anonymous_bytes: int = 0
+    measured_calls: int = -1
     started_at: float = field(default_factory=time.monotonic)
     last: Activity = field(default=Activity(0, 0, 0, 0, 0))
 
@@ -53,6 +57,19 @@ class Worker:
     def activity(self) -> Activity:
         """Return what it reported last, also after its end."""
         return self.last if self.ended.is_set() else self.page.read()
+
+    def estimate(self) -> None:
+        """Let `bytes` follow how its memory grew since it was looked at last. Pages that it made its own by writing to them don't show."""
+        now = anonymous_bytes(self.pid)
+        if now is not None:
+            self.bytes = max(0, self.bytes + now - self.anonymous_bytes)
+            self.anonymous_bytes = now
+
+    def measure(self) -> None:
+        """Find out exactly what ending it would give back, which takes the kernel 10 ms or more."""
+        self.measured_calls = self.activity.calls
+        self.anonymous_bytes = anonymous_bytes(self.pid) or self.anonymous_bytes
+        self.bytes = private_bytes(self.pid) or self.bytes
 
     def kill(self, fate: str) -> None:
         """End it now; its requests get the error that belongs to `fate`."""
@@ -120,7 +137,7 @@ class Processes:
             ours, page, pid, pidfd = await self._fork(number, artifact, socket_path, lock_order, failed)
             reader, writer = await asyncio.open_unix_connection(sock=ours, limit=frames.MAX_FRAME_BYTES)
             failed.pop_all()
-        worker = Worker(number, pid, pidfd, socket_path, page, reader, writer)
+        worker = Worker(number, pid, pidfd, socket_path, page, reader, writer, anonymous_bytes=anonymous_bytes(pid) or 0)
         self._running[number] = self._unreaped[number] = worker
         asyncio.get_running_loop().add_reader(pidfd, self._ended, worker)
         return worker
@@ -145,6 +162,7 @@ class Processes:
         self, number: int, artifact: Path, socket_path: Path | None, lock_order: dict[str, Any], failed: contextlib.ExitStack
     ) -> tuple[socket.socket, Page, int, int]:
         """Open what the worker inherits and fork it; `failed` undoes what stays open here."""
+        began_ns = now_ns()
         ours, theirs = socket.socketpair()
         failed.callback(ours.close)
         with contextlib.ExitStack() as handed_over:
@@ -159,7 +177,7 @@ class Processes:
                 listener = _listen(socket_path)
                 handed_over.callback(listener.close)
                 descriptors.append(listener.fileno())
-            pid, pidfd = await self._forks.fork(number, {"lock": lock_order}, descriptors, self._start_seconds)
+            pid, pidfd = await self._forks.fork(number, {"lock": lock_order, "began_ns": began_ns}, descriptors, self._start_seconds)
             failed.callback(os.close, pidfd)
             return ours, Page(page_fd), pid, pidfd
 

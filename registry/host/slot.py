@@ -96,6 +96,8 @@ class Slot:
             "version_id": self.version_id,
             "model": self.spec["model"],
             "version": self.spec["number"],
+            "runtime": self.spec["runtime"],
+            "form": self.worker.form if self.worker else None,
             "state": "ready" if self.worker else "loading",
             "pinned": self.pinned,
             "pid": self.worker.pid if self.worker else None,

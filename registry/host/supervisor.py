@@ -12,6 +12,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -19,6 +20,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from config import Config, child_environment
 from registry.host.children import Child, end_child, reap_strangers
@@ -32,6 +35,7 @@ from registry.instance import Instance
 log = logging.getLogger("modelyard.host")
 
 ROOT = Path(__file__).resolve().parents[2]
+GRANIAN_MAIN = "registry.cli.granian_main"
 MOST_CONNECTIONS = 8192
 WATCH_SECONDS = 0.1
 GRANIAN_GRACE_SECONDS = 2.0
@@ -54,15 +58,13 @@ class Supervisor:
         )
         self._pool = Pool(config, self._forks, instance.artifacts, instance.sockets)
         self._control = ControlServer(self._pool, instance.quarantine, self._report)
+        self._report_to: socket.socket | None = None
         self._valkeys: list[Child] = []
         self._forkserver = Child("fork server", self._start_forkserver)
         self._granian = Child("granian", self._start_granian)
 
-    async def run(self, prepare: Callable[[], None], announce: Callable[[], None]) -> int:
-        """Start everything, call `announce` once requests are answered, and return the exit status after the drain.
-
-        `prepare` (migrations, the first key) runs once the fork server and Valkey are on their way.
-        """
+    async def run(self, announce: Callable[[str | None], None]) -> int:
+        """Start everything, call `announce` with the first key once requests are answered; return the exit status after the drain."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -72,15 +74,38 @@ class Supervisor:
             self._forkserver.ensure()
             self._start_valkeys()
             server = await self._control.start(self._instance.host_socket)
-            prepare()
-            self._granian.ensure()
-            await self._serve(announce)
+            prepared = await self._prepare()
+            if prepared is None:
+                return 0 if self._stop.is_set() else 1
+            await self._serve(lambda: announce(prepared["first_key"]))
         except ValkeyFailed as error:
             log.error("%s", error)  # noqa: TRY400 - one line is what the operator needs
             return 1
         finally:
             await self._end(server)
         return 0
+
+    async def _prepare(self) -> dict[str, Any] | None:
+        """Start Granian, whose main process first prepares the registry (migrations, the first key), and return what it reports.
+
+        None when it failed, and has said why, or when it is time to stop.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._report_to = theirs
+            self._granian.ensure()
+            self._report_to = None
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        report, stop = asyncio.create_task(reader.readline()), asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait((report, stop), return_when=asyncio.FIRST_COMPLETED)
+            line = b"" if self._stop.is_set() else await report
+        finally:
+            report.cancel()
+            stop.cancel()
+            writer.close()
+        prepared: dict[str, Any] | None = msgspec.json.decode(line) if line else None
+        return prepared
 
     async def _serve(self, announce: Callable[[], None]) -> None:
         """Watch over the children until it is time to stop, or the watch itself fails."""
@@ -178,10 +203,12 @@ class Supervisor:
             "respawn-interval": 0.1,
             "log-level": "error",
         }
-        command = [sys.executable, "-m", "granian", *(part for name, value in options.items() for part in (f"--{name}", str(value)))]
+        report_to = [] if self._report_to is None else [self._report_to.fileno()]
+        command = [sys.executable, "-m", GRANIAN_MAIN, "".join(map(str, report_to))]
+        command += [*(part for name, value in options.items() for part in (f"--{name}", str(value)))]
         command += ["--respawn-failed-workers", "--no-access-log", "--no-ws", "registry.wsgi:app"]
         environment = child_environment(PROMETHEUS_MULTIPROC_DIR=str(self._instance.metrics), PYTHONDONTWRITEBYTECODE="1")
-        return exec_child(command, environment=environment, folder=ROOT)
+        return exec_child(command, environment=environment, folder=ROOT, keep=report_to)
 
     def _worker_exited(self, number: int, status: int) -> None:
         self._pool.note_exit(number, status)

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 
 from config import Config
 from registry.host.budget import Budget
-from registry.host.memory import private_bytes
 from registry.host.page import now_ns
-from registry.host.process import MEMORY, TIMEOUT
+from registry.host.process import MEMORY, TIMEOUT, Worker
 from registry.host.slot import Slot
 
 log = logging.getLogger("modelyard.host")
 
 ROUND_SECONDS = 0.05
+EXACT_SECONDS = 1.0
 
 
 class Watch:
@@ -45,6 +46,7 @@ class Watch:
         self._idle_ns = int(config.idle_seconds * 1e9)
         self._worker_bytes = config.worker_memory_bytes or budget.limit_bytes
         self._measured = 0
+        self._exact_after = 0.0
         self._tasks: set[asyncio.Future[object]] = set()
 
     async def run(self) -> None:
@@ -71,18 +73,26 @@ class Watch:
                 slot.worker.kill(TIMEOUT)
 
     def _measure_one(self) -> None:
-        """Measure one worker in turn: reading the figures of all at once would hold the loop."""
+        """Look at one worker in turn, and once a second measure one exactly that worked since: either takes the loop's time."""
         loaded = [slot.worker for slot in self._slots() if slot.worker is not None]
         if not loaded:
             return
         self._measured = (self._measured + 1) % len(loaded)
         worker = loaded[self._measured]
-        worker.bytes = private_bytes(worker.pid) or worker.bytes
+        worker.estimate()
+        if worker.bytes > self._worker_bytes or self._is_due(worker):
+            worker.measure()
         if worker.bytes > self._worker_bytes:
             self._counts["kills_memory"] += 1
             worker.kill(MEMORY)
         elif (excess := self._budget.find_excess()) is not None:
             self._begin(self._drain(excess, "evictions"))
+
+    def _is_due(self, worker: Worker) -> bool:
+        if worker.measured_calls == worker.activity.calls or time.monotonic() < self._exact_after:
+            return False
+        self._exact_after = time.monotonic() + EXACT_SECONDS
+        return True
 
     def _end_idle(self) -> None:
         if not self._idle_ns:

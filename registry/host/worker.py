@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import selectors
+import select
 import socket
 from typing import Any, BinaryIO
 
@@ -17,7 +17,8 @@ from registry.errors import ModelUnloadable, ModelyardError, TooLargeForBudget, 
 from registry.flavors import Loaded
 from registry.host import lock
 from registry.host.answering import Answering
-from registry.host.page import Page
+from registry.host.laps import Laps
+from registry.host.page import Page, now_ns
 
 HASH_BYTES = 1 << 20
 
@@ -27,26 +28,34 @@ def run(order: dict[str, Any], descriptors: list[int], parent: int) -> int:
 
     `descriptors` are artifact, control socket, shared page and, for a load, the listening socket.
     """
+    laps = Laps(order["began_ns"])
+    laps.note("fork")
     artifact, control_fd, page_fd, *listening = descriptors
     keep_only([0, 1, 2, *descriptors])
     stream = open(artifact, "rb", closefd=False)  # noqa: SIM115 - lives as long as the process
     control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=control_fd)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=listening[0]) if listening else None
     page = Page(page_fd)
-    selector = selectors.DefaultSelector()
+    poll = select.epoll()
     lock.enter(order["lock"], parent)
+    flavors.quieten_for_good()
+    laps.note("lock")
     job, _ = receive_job(control)
+    laps.note("job")
     try:
         if job["job"] == "admit":
             control.sendall(frames.encode_frame({"admitted": admit(stream, job)}))
             return 0
-        loaded = load(stream, job)
+        if job["job"] == "compile":
+            control.sendall(frames.encode_frame({"compiled": compile_version(stream, job)}))
+            return 0
+        loaded = load(stream, job, laps)
     except ModelyardError as error:
         control.sendall(frames.encode_frame(to_wire(error)))
         return 1
-    control.sendall(frames.encode_frame({"loaded": True}))
+    control.sendall(frames.encode_frame({"loaded": True, "form": loaded.form, "laps": laps.milliseconds}))
     assert listener is not None  # noqa: S101 - a load always brings its listening socket
-    Answering(loaded, listener, control, page, selector, joins=job["joins"]).serve()
+    Answering(loaded, listener, control, page, poll, joins=job["joins"], most_seconds=job["prediction_timeout_seconds"]).serve()
     return 0
 
 
@@ -71,24 +80,48 @@ def admit(stream: BinaryIO, job: dict[str, Any]) -> dict[str, Any]:
     return flavors.admit(stream, job["manifest"], job["budget_bytes"]).as_dict()
 
 
-def load(stream: BinaryIO, job: dict[str, Any]) -> Loaded:
-    """Verify the digest, load the model and replay its golden predictions. Raises ModelUnloadable and what the flavor raises."""
+def compile_version(stream: BinaryIO, job: dict[str, Any]) -> dict[str, Any]:
+    """Load a version as it is, then make its compiled form and judge that. Raises what `load` raises."""
+    loaded = load(stream, {**job, "runtime": "exact"}, Laps(now_ns()))
+    try:
+        return flavors.compile_version(loaded, job["golden"], job["signature"]).as_dict()
+    except MemoryError as error:
+        raise _too_large() from error
+
+
+def load(stream: BinaryIO, job: dict[str, Any], laps: Laps) -> Loaded:
+    """Verify the digest, load the model, compiled where it is served so, and replay its golden predictions.
+
+    Raises ModelUnloadable and what the flavor raises.
+    """
     digest = hashlib.sha256()
     while chunk := stream.read(HASH_BYTES):
         digest.update(chunk)
     if digest.hexdigest() != job["sha256"]:
         raise ModelUnloadable("The artifact's bytes on disk aren't those that were uploaded.", log_detail=f"sha256 is {digest.hexdigest()}")
     stream.seek(0)
+    laps.note("digest")
     try:
         loaded = flavors.open_flavor(job["flavor"]).load(stream, job["budget_bytes"])
         flavors.require_servable(loaded.recorded, golden=job["golden"] is not None, accepted=job["accept_skew"])
-        if job["golden"] is not None:
-            flavors.replay(loaded, job["golden"])
+        laps.note("load")
+        golden = job["golden"]
+        flavors.find_form(loaded, golden)
+        if job["runtime"] == "fast":
+            loaded, golden = flavors.open_compiled(loaded, job["signature"]), job["fast_golden"]
+        laps.note("form")
+        if golden is not None:
+            flavors.replay(loaded, golden)
+        laps.note("replay")
     except ModelUnloadable as error:
         if ran_out_of_memory(error):
-            raise TooLargeForBudget("The version needs more memory to load than one worker may have.", retry_after_seconds=60) from None
+            raise _too_large() from None
         raise
     return loaded
+
+
+def _too_large() -> TooLargeForBudget:
+    return TooLargeForBudget("The version needs more memory to load than one worker may have.", retry_after_seconds=60)
 
 
 def ran_out_of_memory(error: BaseException | None) -> bool:

@@ -6,12 +6,15 @@ Used towards the host process and towards workers; says exactly whether a questi
 from __future__ import annotations
 
 import socket
+import struct
 from collections import deque
 from typing import Any
 
 from registry import frames
 
 KEPT_CONNECTIONS = 64
+#: `struct timeval` of socket(7)'s SO_RCVTIMEO: seconds and microseconds, each a C long on the 64-bit Linux that this runs on.
+_TIMEVAL = struct.Struct("ll")
 
 
 class NotHeard(Exception):
@@ -26,13 +29,31 @@ class NoAnswerInTime(Exception):
     """The other side is still silent when the time is over."""
 
 
+class _Connection:
+    """One connection, with the time limit that the kernel keeps for it: a read that waits is one system call."""
+
+    __slots__ = ("sock", "timeout_seconds")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.timeout_seconds = 0.0
+
+    def limit(self, timeout_seconds: float) -> None:
+        """Let each send and receive wait so long. Python's own timeout would ask `poll` before each of them."""
+        if timeout_seconds != self.timeout_seconds:
+            timeval = _TIMEVAL.pack(*divmod(int(timeout_seconds * 1e6), 1_000_000))
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+            self.timeout_seconds = timeout_seconds
+
+
 class Link:
     """A pool of connections to one UNIX socket. Safe to use from many threads."""
 
     def __init__(self, path: str) -> None:
         """Connect on first use."""
         self.path = path
-        self._idle: deque[socket.socket] = deque(maxlen=KEPT_CONNECTIONS)
+        self._idle: deque[_Connection] = deque(maxlen=KEPT_CONNECTIONS)
 
     def ask(self, frame: bytes, timeout_seconds: float) -> tuple[dict[str, Any], memoryview]:
         """Send one frame and return the answer's header and body. Raises NotHeard, NotAnswered, NoAnswerInTime."""
@@ -41,20 +62,20 @@ class Link:
         except IndexError:
             connection = self._connect()
         try:
-            connection.settimeout(timeout_seconds)
-            _send(connection, frame)
-            answer = frames.decode_frame(_read_payload(connection))
-        except TimeoutError:
-            connection.close()
+            connection.limit(timeout_seconds)
+            _send(connection.sock, frame)
+            answer = frames.decode_frame(_read_payload(connection.sock))
+        except BlockingIOError:  # what a socket says whose time limit the kernel keeps
+            connection.sock.close()
             raise NoAnswerInTime from None
         except (NotHeard, ConnectionResetError):  # reset: closed over there with bytes of ours unread
-            connection.close()
+            connection.sock.close()
             raise NotHeard from None
         except (OSError, frames.FrameError):
-            connection.close()
+            connection.sock.close()
             raise NotAnswered from None
         except BaseException:
-            connection.close()
+            connection.sock.close()
             raise
         self._idle.append(connection)
         return answer
@@ -62,22 +83,22 @@ class Link:
     def close(self) -> None:
         """Close the idle connections."""
         while self._idle:
-            self._idle.pop().close()
+            self._idle.pop().sock.close()
 
-    def _connect(self) -> socket.socket:
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    def _connect(self) -> _Connection:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            connection.connect(self.path)
+            sock.connect(self.path)
         except OSError:
-            connection.close()
+            sock.close()
             raise NotHeard from None
-        return connection
+        return _Connection(sock)
 
 
 def _send(connection: socket.socket, frame: bytes) -> None:
     try:
         connection.sendall(frame)
-    except TimeoutError:
+    except BlockingIOError:
         raise
     except OSError:
         raise NotHeard from None

@@ -1,6 +1,7 @@
-"""The prediction cache in Redis, keyed by content: artifact digest, runtime, method, parameters and canonical inputs.
+"""The prediction cache, keyed by content: artifact digest, runtime, method, parameters and canonical inputs.
 
-A value carries a MAC over key and value; a wrong one is a miss. Redis gone is a miss too, said once and counted. No pickle is ever stored.
+The hottest answers stand in this process's memory, the others in Redis, where that pays. A value there carries a MAC over key
+and value; a wrong one is a miss. Redis gone is a miss too, said once and counted. No pickle is ever stored.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import hashlib
 import hmac
 import threading
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import redis
@@ -17,13 +18,20 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from registry import observability
+from registry.serving.answer import Answer
+from registry.serving.hottest import Hottest
 
 PREFIX = b"my:p:"
 MAC_BYTES = 16
+#: What stands before the outputs in a kept value: the runtime that computed them.
+RUNTIMES = {b"e": "exact", b"f": "fast"}
+_LETTERS = {runtime: letter for letter, runtime in RUNTIMES.items()}
+#: Larger inputs aren't looked up in memory: hashing and holding them would cost more than they are likely to save.
+MAX_HOT_INPUT_BYTES = 8192
 RETRY_SECONDS = 1.0
 TIMEOUT_SECONDS = 0.5
 
-_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+_encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def connect(url: str) -> redis.Redis:
@@ -33,40 +41,65 @@ def connect(url: str) -> redis.Redis:
     )
 
 
-def prediction_key(sha256: str, runtime: str, method: str, params: dict[str, Any], inputs: bytes) -> bytes:
-    """Return the 32-byte key of a prediction; equal only for equal content, whatever the version is called."""
-    digest = hashlib.blake2b(_encode([sha256, runtime, method, params]), digest_size=32)
-    digest.update(inputs)
-    return digest.digest()
+class Question(NamedTuple):
+    """What keys an answer: equal only for equal content, whatever the version is called."""
+
+    sha256: str
+    runtime: str
+    method: str
+    inputs: bytes
+    params: str
+
+    def digest(self) -> bytes:
+        """Return the 32-byte key under which Redis knows it."""
+        digest = hashlib.blake2b(f"{self.sha256}\0{self.runtime}\0{self.method}\0{self.params}".encode(), digest_size=32)
+        digest.update(self.inputs)
+        return digest.digest()
+
+
+def question(sha256: str, runtime: str, method: str, params: dict[str, Any], inputs: bytes) -> Question:
+    """Return the key of a prediction; the order of parameters doesn't matter."""
+    return Question(sha256, runtime, method, inputs, _encode(params).decode() if params else "")
 
 
 class Predictions:
-    """Cached outputs. Safe to use from many threads; never raises because of Redis."""
+    """Cached answers in two tiers. Safe to use from many threads; never raises because of Redis."""
 
-    def __init__(self, client: redis.Redis, secret: bytes, *, ttl_seconds: int, max_value_bytes: int) -> None:
+    def __init__(self, client: redis.Redis, secret: bytes, *, ttl_seconds: int, max_value_bytes: int, hottest_bytes: int) -> None:
         """Connect on first use."""
         self._redis = client
         self._secret = secret
         self._ttl = ttl_seconds
         self._max_value = max_value_bytes
+        self._hottest = Hottest(hottest_bytes, ttl_seconds)
         self._retry_at = 0.0
         self._lock = threading.Lock()
 
-    def get(self, key: bytes) -> bytes | None:
-        """Return the cached outputs, or None."""
+    def get_hot(self, asked: Question) -> Answer | None:
+        """Return the answer that this process remembers, or None."""
+        return self._hottest.get(asked) if len(asked.inputs) <= MAX_HOT_INPUT_BYTES else None
+
+    def put_hot(self, asked: Question, answer: Answer) -> None:
+        """Remember an answer in this process, unless it is too large."""
+        if len(asked.inputs) <= MAX_HOT_INPUT_BYTES and len(answer.outputs) <= self._max_value:
+            self._hottest.put(asked, len(asked.inputs), answer)
+
+    def get(self, key: bytes) -> Answer | None:
+        """Return the answer that Redis keeps under a digest, or None."""
         stored = self._call(lambda: self._redis.get(PREFIX + key))
         if not isinstance(stored, bytes):
             return None
         mac, value = stored[:MAC_BYTES], stored[MAC_BYTES:]
-        if not hmac.compare_digest(mac, self._mac(key, value)):
+        if value[:1] not in RUNTIMES or not hmac.compare_digest(mac, self._mac(key, value)):
             observability.CACHE_BAD_MACS.inc()
             observability.log.warning("cached prediction has a wrong MAC; ignored")
             return None
-        return value
+        return Answer(value[1:], RUNTIMES[value[:1]])
 
-    def put(self, key: bytes, value: bytes) -> None:
-        """Keep outputs for the time to live, unless they are too large."""
-        if len(value) <= self._max_value:
+    def put(self, key: bytes, answer: Answer) -> None:
+        """Keep an answer in Redis for the time to live, unless it is too large."""
+        if len(answer.outputs) <= self._max_value:
+            value = _LETTERS[answer.runtime] + answer.outputs
             self._call(lambda: self._redis.set(PREFIX + key, self._mac(key, value) + value, ex=self._ttl))
 
     def ping(self) -> None:
@@ -111,48 +144,3 @@ class Predictions:
             self._retry_at = 0.0
         if again:
             observability.log.info("prediction cache is back")
-
-
-class Computing:
-    """Computations under way in this process, so that identical requests compute once."""
-
-    def __init__(self) -> None:
-        """Start with nothing under way."""
-        self._lock = threading.Lock()
-        self._under_way: dict[bytes, Flight] = {}
-
-    def join(self, key: bytes) -> tuple[Flight, bool]:
-        """Return the flight of `key`, and whether the caller leads it (and so must compute and `land` it)."""
-        with self._lock:
-            flight = self._under_way.get(key)
-            if flight is not None:
-                return flight, False
-            flight = self._under_way[key] = Flight()
-            return flight, True
-
-    def land(self, key: bytes, outputs: bytes | None, error: BaseException | None = None) -> None:
-        """Give everyone who waits the outputs, or the error."""
-        with self._lock:
-            flight = self._under_way.pop(key)
-        flight.outputs, flight.error = outputs, error
-        flight.done.set()
-
-
-class Flight:
-    """One computation that others may wait for."""
-
-    __slots__ = ("done", "error", "outputs")
-
-    def __init__(self) -> None:
-        """Nothing is known yet."""
-        self.done = threading.Event()
-        self.outputs: bytes | None = None
-        self.error: BaseException | None = None
-
-    def result(self) -> bytes:
-        """Wait for the leader and return its outputs, or raise its error."""
-        self.done.wait()
-        if self.error is not None:
-            raise self.error
-        assert self.outputs is not None  # noqa: S101 - landed without an error
-        return self.outputs

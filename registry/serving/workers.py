@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from registry import frames, observability
-from registry.catalog import LoadSpec
+from registry.catalog import CompileSpec, LoadSpec, Version
 from registry.errors import (
     ModelUnloadable,
     ModelyardError,
@@ -22,6 +22,7 @@ from registry.errors import (
     VersionStarting,
     from_wire,
 )
+from registry.serving.answer import Answer
 from registry.serving.link import Link, NoAnswerInTime, NotAnswered, NotHeard
 
 ANSWER_GRACE_SECONDS = 5.0
@@ -71,15 +72,15 @@ class Workers:
         self._waiting: dict[int, int] = {}
         self._waiting_lock = threading.Lock()
 
-    def predict(self, version_id: int, method: str, params: dict[str, Any], inputs: bytes) -> bytes:
-        """Return the encoded outputs for encoded inputs. Raises PredictionFailed, PredictionTimeout, ModelUnloadable and the Unavailable ones."""
+    def predict(self, version_id: int, method: str, params: dict[str, Any], inputs: bytes) -> Answer:
+        """Return what a version answers to encoded inputs. Raises PredictionFailed, PredictionTimeout, ModelUnloadable and the Unavailable ones."""
         self._enter(version_id)
         try:
             return self._ask(version_id, frames.encode_frame({"method": method, "params": params}, inputs))
         finally:
             self._leave(version_id)
 
-    def _ask(self, version_id: int, frame: bytes) -> bytes:
+    def _ask(self, version_id: int, frame: bytes) -> Answer:
         gone: int | None = None
         for _ in range(TRIES):
             endpoint = self._endpoints.get(version_id)
@@ -97,7 +98,7 @@ class Workers:
             else:
                 if "error" in header:
                     raise from_wire(header)
-                return bytes(body)
+                return Answer(bytes(body), header["runtime"])
             gone = endpoint.worker
             self._forget(version_id, endpoint)
         raise VersionStarting("Its worker is being replaced; ask again.", retry_after_seconds=1)
@@ -123,6 +124,19 @@ class Workers:
         answer = self.tell({"ask": "admit", "name": quarantined, "manifest": manifest}, 2 * self._load_timeout + ANSWER_GRACE_SECONDS)
         admitted: dict[str, Any] = answer["admitted"]
         return admitted
+
+    def compile(self, spec: CompileSpec) -> dict[str, Any]:
+        """Let a locked worker make a version's compiled form: `golden` and `report`. Raises the Unavailable ones, ModelUnloadable without bytes."""
+        answer = self.tell({"ask": "compile", "spec": asdict(spec)}, 2 * self._load_timeout + ANSWER_GRACE_SECONDS)
+        compiled: dict[str, Any] = answer["compiled"]
+        return compiled
+
+    def refresh(self, version: Version) -> None:
+        """Load a version anew where its worker was told to serve otherwise than the catalog says now. Raises what `warm` raises."""
+        served = {"runtime": version.effective_runtime, "accept_skew": version.accept_skew, "batching": version.batching}
+        wait = self._prediction_timeout + self._load_wait + 2 * ANSWER_GRACE_SECONDS
+        if self.tell({"ask": "refresh", "version_id": version.id, "served": served}, wait)["drained"]:
+            self.warm(version.id)
 
     def unload(self, version_id: int) -> bool:
         """Drain a version's worker; False where none was loaded."""

@@ -15,8 +15,9 @@ import numpy as np
 from registry import frames
 from registry.errors import InvalidRequest, MalformedBody
 from registry.signature.columns import Column, is_uniform, pointer, shown
-from registry.signature.fast import DEFAULT_METHOD, FORMS, require_unique_names
+from registry.signature.fast import FORMS, require_unique_names
 from registry.signature.grid import Grid, Steps, grid_of_any, grid_of_columns, grid_of_records, grid_of_rows, order_of, read_grid
+from registry.signature.matrices import DEFAULT_METHOD
 
 _decode = msgspec.json.Decoder().decode
 _BYTE = re.compile(r"\(byte (\d+)\)")

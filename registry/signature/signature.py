@@ -10,21 +10,24 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
+
 from registry import frames
 from registry.errors import MethodNotAvailable, UnsupportedMediaType
 from registry.signature.columns import Column
 from registry.signature.csv_body import read_csv
-from registry.signature.fast import DEFAULT_METHOD, FastDecoder, decoder_for
+from registry.signature.fast import FastDecoder, decoder_for
 from registry.signature.grid import grid_of_any, grid_of_columns, read_grid
 from registry.signature.json_body import read_json, to_inputs
+from registry.signature.matrices import DEFAULT_METHOD
 from registry.signature.npy_body import read_npy
 
 JSON, CSV, NPY = "application/json", "text/csv", "application/x-npy"
+KINDS = (JSON, CSV, NPY)
 CONTAINERS = ("array", "frame", "texts")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A predict request that fits the signature: typed inputs, a method that the version has, and its parameters."""
 
     inputs: frames.Inputs
@@ -62,7 +65,7 @@ class Signature:
 
         Raises UnsupportedMediaType, MalformedBody, InvalidRequest, TooManyRows, SignatureMismatch, MethodNotAvailable.
         """
-        kind = JSON if content_type == JSON else media_type(content_type)
+        kind = content_type if content_type in KINDS else media_type(content_type)
         if kind == JSON:
             inputs, method = self._read_json(body, max_rows)
         elif kind == CSV:
@@ -101,7 +104,7 @@ def media_type(content_type: str) -> str:
     """Return JSON, CSV or NPY. Raises UnsupportedMediaType for others, and for a charset that isn't UTF-8."""
     kind, _, parameters = content_type.partition(";")
     kind = kind.strip().lower()
-    if kind not in (JSON, CSV, NPY):
+    if kind not in KINDS:
         raise UnsupportedMediaType(
             f"Send {JSON}, {CSV} or {NPY}." if kind else f"The Content-Type is missing; send {JSON}, {CSV} or {NPY}."
         )

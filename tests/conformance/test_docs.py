@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from click import Group
+import pytest
+from click import Command, Context, Group
 
 from registry.cli import main
 from tests import publishing_tables
 from tests.readme_tables import README, with_tables
-from tests.running import running
+from tests.running import RunningService, running
 
 JOURNEY = re.compile(r"<!-- journey:[^\n]*-->\n```bash\n(.*?)```", re.DOTALL)
 
@@ -49,10 +51,18 @@ def test_every_wall_of_the_threat_model_names_tests_that_exist() -> None:
         assert (README.parent / "tests" / file).is_file(), file
 
 
+def every_command() -> dict[str, Command]:
+    """Return each command under its name."""
+    context = Context(main)
+    found = {name: main.get_command(context, name) for name in main.list_commands(context)}
+    assert len(found) >= 6
+    return {name: command for name, command in found.items() if command is not None}
+
+
 def test_the_readme_names_every_command() -> None:
     """Each command and subcommand stands in the table of commands."""
     table = README.read_text().split("## Commands")[1].split("## ")[0]
-    for name, command in main.commands.items():
+    for name, command in every_command().items():
         assert f"`modelyard {name}" in table
         for subcommand in command.commands if isinstance(command, Group) else ():
             assert f"`modelyard {name} {subcommand}`" in table or f"`{subcommand}`" in table
@@ -60,36 +70,42 @@ def test_the_readme_names_every_command() -> None:
 
 def test_every_command_helps_with_an_example() -> None:
     """`--help` of each command ends with an example that can be typed."""
-    for name, command in main.commands.items():
+    for name, command in every_command().items():
         leaves = command.commands.values() if isinstance(command, Group) else [command]
         for leaf in leaves:
             assert "Example: " in (leaf.help or ""), f"{name} {leaf.name}"
 
 
-def test_the_readme_journey_works_as_it_stands(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """Give a service that was started for the first time."""
+    with running(tmp_path_factory.mktemp("docs") / "instance", measured=False) as started:
+        yield started
+
+
+def test_the_first_start_prints_curl_lines_that_work(service: RunningService) -> None:
+    """Each curl line that `serve` prints can be copied into a shell."""
+    service.wait_for_log("  curl ", times=3)
+    lines = [line.strip() for line in service.log().splitlines() if line.startswith("  curl ")]
+    assert len(lines) == 3
+    for line in lines:
+        done = subprocess.run(
+            ["bash", "-c", line.replace("curl ", "curl -sf ", 1)], capture_output=True, text=True, timeout=20, check=False
+        )
+        assert done.returncode == 0, line + done.stderr
+
+
+def test_the_readme_journey_works_as_it_stands(service: RunningService, tmp_path: Path) -> None:
     """The block of curl lines runs from top to bottom and rolls back to version 1."""
     block = JOURNEY.search(README.read_text())
     assert block is not None
-    with running(tmp_path / "instance") as service:
-        (tmp_path / ".venv").symlink_to(sys.prefix)
-        script = block[1].replace("http://127.0.0.1:8000", service.url).replace("/tmp/", f"{tmp_path}/")
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        with service.client() as client:
-            assert client.get("/models/iris/aliases/production").json()["version"] == 1
-            assert client.get("/keys").json()["items"][0]["name"] == "shop"
-
-
-def test_the_first_start_prints_curl_lines_that_work(tmp_path: Path) -> None:
-    """Each curl line that `serve` prints can be copied into a shell."""
-    with running(tmp_path / "instance") as service:
-        service.wait_for_log("  curl ", times=3)
-        lines = [line.strip() for line in service.log().splitlines() if line.startswith("  curl ")]
-        assert len(lines) == 3
-        for line in lines:
-            done = subprocess.run(
-                ["bash", "-c", line.replace("curl ", "curl -sf ", 1)], capture_output=True, text=True, timeout=20, check=False
-            )
-            assert done.returncode == 0, line + done.stderr
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / "instance").symlink_to(service.instance)
+    script = block[1].replace("http://127.0.0.1:8000", service.url).replace("/tmp/", f"{tmp_path}/")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    with service.client() as client:
+        assert client.get("/models/iris/aliases/production").json()["version"] == 1
+        assert client.get("/keys").json()["items"][0]["name"] == "shop"

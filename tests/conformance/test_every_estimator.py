@@ -19,6 +19,7 @@ from registry.flavors.soundness import require_sound
 from tests import every_estimator
 from tests.bitwise import learned, same
 
+pytestmark = pytest.mark.no_cover  # it would take half as long again, and unit tests measure the same code
 BUDGET_BYTES = 64 * 2**20
 LEAST_COVERED = 150
 REFUSED: dict[str, str] = {}

@@ -44,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Publish a good model, upload the whole corpus, and publish a good model again."""
     trap = Trap(Path(tempfile.mkdtemp(prefix="hostile-", dir="/tmp")))
     settings = {"load_timeout_seconds": "20", "worker_memory_bytes": "512MiB", "min_free_bytes": "0"}
-    with running(tmp_path_factory.mktemp("hostile") / "instance", **settings) as service:
+    with running(tmp_path_factory.mktemp("hostile") / "instance", measured=False, **settings) as service:
         done = Run(service, corpus.build_all(trap))
         first = _published(service)
         done.before = _standing(service)

@@ -110,7 +110,7 @@ def life(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Life]:
             (tmp_path / name).write_text(secret)
             settings[f"{name}_file"] = str(tmp_path / name)
             secrets.add(secret, name)
-    service = RunningService(tmp_path / "instance", **settings)
+    service = RunningService(tmp_path / "instance", measured=False, **settings)
     try:
         service.start()
         if request.param == "sqlite":

@@ -23,7 +23,7 @@ from deploy import make_secrets
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-EXTRAS = ("skops", "onnx", "lz4")
+EXTRAS = ("skops", "onnx", "lz4", "fast")
 REQUIREMENTS = {kind: ROOT / f"requirements/{kind}.in" for kind in ("server", "dev", *EXTRAS)}
 LOCKS = {"server": ROOT / "requirements.lock", **{kind: ROOT / f"requirements/{kind}.lock" for kind in ("dev", *EXTRAS)}}
 LONG_RUNNING = {"modelyard", "database", "limits", "cache", "nginx"}
@@ -245,14 +245,14 @@ def test_an_extra_that_does_not_exist_is_refused_with_those_that_do() -> None:
     """Before anything is installed."""
     result = run("make", "--dry-run", "serve", "EXTRAS=skops oonx")
     assert result.returncode != 0
-    assert "There is no extra 'oonx'; there are: skops onnx lz4" in result.stderr
+    assert "There is no extra 'oonx'; there are: skops onnx lz4 fast" in result.stderr
 
 
 def test_extras_are_installed_from_their_locks_each_once() -> None:
     """With spaces or commas between them."""
     for extras in ("skops onnx", "skops,onnx"):
         planned = run("make", "--dry-run", "--always-make", "serve", f"EXTRAS={extras}").stdout
-        assert [planned.count(f"--require-hashes -r requirements/{extra}.lock") for extra in EXTRAS] == [1, 1, 0]
+        assert [planned.count(f"--require-hashes -r requirements/{extra}.lock") for extra in EXTRAS] == [1, 1, 0, 0]
 
 
 def test_no_file_names_a_package_registry_or_a_folder_of_one_machine() -> None:
@@ -286,7 +286,7 @@ def test_the_version_is_the_same_wherever_it_stands(compose: dict[str, Any]) -> 
 def test_make_lists_every_command_with_a_line_of_help() -> None:
     """`make` alone shows what can be done."""
     listed = dict(re.findall(r"^  make (\S+) +(\S.+)$", run("make").stdout, re.MULTILINE))
-    assert set(listed) == {"help", "serve", "demo", "test", "coverage", "check", "fmt", "lock", "clean", "fuzz"}
+    assert set(listed) == {"help", "serve", "demo", "test", "coverage", "check", "fmt", "lock", "clean", "fuzz", "bench", "bench-all"}
 
 
 def test_a_python_that_is_too_old_is_refused_in_one_line(tmp_path: Path) -> None:

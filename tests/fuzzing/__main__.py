@@ -27,7 +27,7 @@ from tests.fuzzing.seeds import good_files, models_of
 
 #: Of so many inputs one goes through all that an upload goes through.
 WHOLE_EVERY = 12
-PROGRAMS_AT_ONCE = 1000
+PROGRAMS_AT_ONCE = 250
 MOST_REDUCED = 12
 SELF_TEST = (b"nothing", b"crash", b"nothing", b"hang", b"raise", b"change", b"nothing")
 

@@ -15,7 +15,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from tests.fixture_models import CASES, Case
-from tests.running import RunningService, running
+from tests.running import RunningService
 
 FORMS = ("data", "instances", "inputs", "dataframe_split", "dataframe_records", "csv", "npy")
 ROWS = 12
@@ -37,10 +37,9 @@ class Published:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """One service for the tests of this module."""
-    with running(tmp_path_factory.mktemp("forms") / "instance", web_processes="1") as started:
-        yield started
+def service(shared_service: RunningService) -> RunningService:
+    """Return a service that other modules use as well."""
+    return shared_service
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +56,7 @@ def published(request: pytest.FixtureRequest, service: RunningService) -> Publis
     case = CASES[request.param]()
     held_out = case.held_out[:ROWS]
     rows = _rows(held_out)
-    name = request.param.replace("_", "-")
+    name = f"form-{request.param.replace('_', '-')}"
     example = (
         _records(held_out, rows) if isinstance(held_out, pd.DataFrame) else [row[0] if isinstance(held_out, list) else row for row in rows]
     )

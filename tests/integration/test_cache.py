@@ -1,4 +1,7 @@
-"""The prediction cache: keyed by content, signed, bounded, and passed by where it must be. One web process, so that counts are exact."""
+"""The prediction cache in Redis: keyed by content, signed, bounded, and passed by where it must be.
+
+One web process, so that counts are exact, which remembers nothing itself; and versions that always ask Redis.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import pytest
 import redis
 
 from registry import frames
-from registry.serving.predictions import MAC_BYTES, PREFIX
+from registry.serving.predictions import MAC_BYTES, PREFIX, RUNTIMES
 from tests import misbehaving
 from tests.processes import eventually
 from tests.running import RunningService, running
@@ -31,11 +34,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
         web_processes="1",
         cache_ttl_seconds=str(TTL_SECONDS),
         cache_max_value_bytes=str(MOST_BYTES),
+        cache_process_bytes="0",
         extra_names=misbehaving.EXTRA_NAMES,
     ) as started:
         artifact = sleeping(0.6)
-        for name in ("sum", "sum", "other"):
-            started.publish(name, artifact)
+        with started.client() as client:
+            for name in ("sum", "sum", "other"):
+                version = started.publish(name, artifact)["version"]
+                assert client.patch(f"/models/{name}/{version}", json={"cache": True}).json()["cache"] is True
         yield started
 
 
@@ -148,7 +154,9 @@ def test_what_lies_in_redis_is_a_mac_and_our_own_encoding_and_ends_by_itself(ser
         assert isinstance(value, bytes)
         mac, packed = value[:MAC_BYTES], value[MAC_BYTES:]
         assert mac == hmac.digest(secret, key.removeprefix(PREFIX) + packed, hashlib.sha256)[:MAC_BYTES]
-        assert frames.encode_outputs(frames.decode_outputs(packed)) == packed
+        runtime, outputs = packed[:1], packed[1:]
+        assert RUNTIMES[runtime] == "exact"
+        assert frames.encode_outputs(frames.decode_outputs(outputs)) == outputs
         assert TTL_SECONDS - 60 <= cached.ttl(key) <= TTL_SECONDS
 
 
@@ -175,12 +183,13 @@ def test_no_store_computes_and_keeps_nothing(client: httpx.Client, cached: Any) 
 
 def test_every_look_up_is_counted(client: httpx.Client, cached: Any) -> None:
     """Count each result apart."""
-    results = ("hit", "miss", "bypass")
-    before = [metric(client, f'modelyard_cache_total{{result="{result}"}}') for result in results]
+    results = (("hit", "redis"), ("miss", "redis"), ("bypass", "redis"), ("bypass", "none"))
+    before = [metric(client, f'modelyard_cache_total{{result="{result}",tier="{tier}"}}') for result, tier in results]
     states(client, 4)
     states(client, 3, control="no-cache")
-    after = [metric(client, f'modelyard_cache_total{{result="{result}"}}') for result in results]
-    assert [late - early for late, early in zip(after, before, strict=True)] == [3, 1, 3]
+    states(client, 2, control="no-store")
+    after = [metric(client, f'modelyard_cache_total{{result="{result}",tier="{tier}"}}') for result, tier in results]
+    assert [late - early for late, early in zip(after, before, strict=True)] == [3, 1, 3, 2]
 
 
 def test_a_model_that_answers_differently_each_time_is_never_cached(service: RunningService, client: httpx.Client, cached: Any) -> None:

@@ -28,7 +28,7 @@ def test_a_version_comes_back_as_it_was_published() -> None:
         "deterministic": False,
         "batching": False,
         "accept_skew": True,
-        "cache": False,
+        "cache": "off",
         "runtime": "fast",
         "description": "first",
     }
@@ -122,6 +122,7 @@ def test_what_may_change_about_a_version_changes_and_leaves_what_it_was() -> Non
     with write():
         catalog.change_version("iris", 1, description="new", batching=False)
     assert len(catalog.list_events(kind="version.changed", limit=9).items) == 1
+    assert (detail["runtime"], detail["fast"]) == ({"from": "exact", "to": "fast"}, {"from": None, "to": "pending"})
 
 
 def test_a_deleted_version_is_shown_but_not_changed_and_comes_back() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests import fixture_models
 from tests.raw_http import slug_of
-from tests.running import RunningService, running
+from tests.running import RunningService
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 OCTETS = {"Content-Type": "application/octet-stream"}
@@ -23,10 +23,9 @@ _names = (f"model-{number}" for number in itertools.count())
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """One service of two web processes."""
-    with running(tmp_path_factory.mktemp("contract") / "instance") as started:
-        yield started
+def service(shared_service: RunningService) -> RunningService:
+    """Return a service that other modules use as well."""
+    return shared_service
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +146,11 @@ def test_patch_changes_words_and_serving_and_nothing_else(client: httpx.Client, 
     }
     changed = client.patch(f"/models/{name}/1", json=change)
     assert (changed.status_code, {key: changed.json()[key] for key in change}) == (200, change)
+    for cache in ("auto", True):
+        assert client.patch(f"/models/{name}/1", json={"cache": cache}).json()["cache"] == cache
+    changed = client.patch(f"/models/{name}/1", json={"cache": False})
+    refused = client.patch(f"/models/{name}/1", json={"cache": "on"})
+    assert (_slug(refused), refused.json()["errors"][0]["pointer"]) == ("invalid-request", "#/cache")
     for body in (
         {},
         {"parameters": {}},

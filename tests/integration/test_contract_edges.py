@@ -12,17 +12,16 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from tests.raw_http import slug_of
-from tests.running import RunningService, dumped, running
+from tests.running import RunningService, dumped
 
 OCTETS = {"Content-Type": "application/octet-stream"}
 ROW = [5.1, 3.5, 1.4, 0.2]
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """One service of two web processes."""
-    with running(tmp_path_factory.mktemp("edges") / "instance") as started:
-        yield started
+def service(shared_service: RunningService) -> RunningService:
+    """Return a service that other modules use as well."""
+    return shared_service
 
 
 @pytest.fixture(scope="module")

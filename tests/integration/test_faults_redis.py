@@ -24,9 +24,12 @@ USES = {
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """One service for the tests of this module."""
-    with running(tmp_path_factory.mktemp("redis") / "instance", web_processes=str(WEB_PROCESSES), extra_names=EXTRA_NAMES) as started:
+    """One service for the tests of this module, which remembers no answer itself and asks Redis each time."""
+    settings = {"web_processes": str(WEB_PROCESSES), "cache_process_bytes": "0", "extra_names": EXTRA_NAMES}
+    with running(tmp_path_factory.mktemp("redis") / "instance", **settings) as started:
         started.publish("sum", sleeping(0))
+        with started.client() as client:
+            assert client.patch("/models/sum/1", json={"cache": True}).status_code == 200
         yield started
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.timeout(600)
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service, with one model that goes on."""
-    with running(tmp_path_factory.mktemp("fuzzed") / "instance", min_free_bytes="0") as started:
+    with running(tmp_path_factory.mktemp("fuzzed") / "instance", measured=False, min_free_bytes="0") as started:
         started.publish("goes-on", fixture_models.iris().estimator)
         yield started
 

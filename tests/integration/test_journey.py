@@ -11,14 +11,13 @@ import pytest
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
-from tests.running import RunningService, dumped, running
+from tests.running import RunningService, dumped
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """One service for the tests of this module."""
-    with running(tmp_path_factory.mktemp("journey") / "instance") as started:
-        yield started
+def service(shared_service: RunningService) -> RunningService:
+    """Return a service that other modules use as well."""
+    return shared_service
 
 
 @pytest.fixture(scope="module")

@@ -54,6 +54,48 @@ def test_the_checks_are_those_of_the_mapped_tables(empty_engine: Engine) -> None
         assert {check["name"] for check in inspector.get_check_constraints(table.name)} == mapped, table.name
 
 
+def test_what_was_cached_may_be_cached_after_the_upgrade_and_back(empty_engine: Engine) -> None:
+    """The switch becomes a mode: true `auto`, false `off`, and again a switch on the way down; ids go on where they were."""
+    model = "INSERT INTO models (name, description, last_number, created_at, created_by) VALUES ('m', '', 3, '2026-01-01', 'me')"
+    version = (
+        "INSERT INTO versions (model_id, number, status, flavor, estimator, sha256, size_bytes, signature, methods, environment, golden_rows,"
+        " deterministic, runtime, accept_skew, batching, cache, pinned, description, metrics, parameters, source, created_at, created_by)"
+        " VALUES (1, {number}, 'ready', 'sklearn', 'E', 'ab', 1, '{{}}', '[]', '{{}}', 0, true, 'exact', false, true, {cache}, false,"
+        " '', '{{}}', '{{}}', '{{}}', '2026-01-01', 'me')"
+    )
+    _move_to(empty_engine, "0001_registry")
+    with empty_engine.begin() as connection:
+        connection.exec_driver_sql(model)
+        for number, cache in ((1, "true"), (2, "false"), (3, "true")):
+            connection.exec_driver_sql(version.format(number=number, cache=cache))
+        connection.exec_driver_sql("DELETE FROM versions WHERE number = 3")
+    schema.upgrade(empty_engine)
+    with empty_engine.begin() as connection:
+        read = connection.exec_driver_sql("SELECT cache, runtime, fast, fast_report, fast_golden FROM versions ORDER BY number")
+        assert [tuple(row) for row in read] == [("auto", "exact", None, None, None), ("off", "exact", None, None, None)]
+        assert connection.exec_driver_sql("SELECT runtime FROM models").scalar() == "exact"
+        connection.exec_driver_sql(version.format(number=4, cache="'on'"))
+        assert connection.exec_driver_sql("SELECT id FROM versions WHERE number = 4").scalar() == 4
+        connection.exec_driver_sql("UPDATE versions SET runtime = 'fast', fast = 'ready' WHERE number = 1")
+    schema.downgrade(empty_engine, "0001_registry")
+    with empty_engine.connect() as connection:
+        read = connection.exec_driver_sql("SELECT cache, runtime FROM versions ORDER BY number")
+        assert [(bool(cache), runtime) for cache, runtime in read] == [(True, "exact"), (False, "exact"), (True, "exact")]
+
+
+def test_large_columns_stay_last(sqlite_database_url: str) -> None:
+    """SQLite walks past what stands before a column, and golden predictions take megabytes."""
+    engine = create_engine(sqlite_database_url)
+    names = [column["name"] for column in inspect(engine).get_columns("versions")]
+    engine.dispose()
+    assert names[-2:] == ["golden", "fast_golden"]
+
+
+def _move_to(engine: Engine, revision: str) -> None:
+    schema.upgrade(engine)
+    schema.downgrade(engine, revision)
+
+
 def test_there_is_one_head() -> None:
     """Two revisions that follow the same one would leave the order open."""
     config = Config()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from tests.fixture_models import case_of
 from tests.opcodes import name, program
-from tests.running import RunningService, dumped, running
+from tests.running import RunningService, dumped
 
 ROWS, CLASSES = np.random.default_rng(0).random((40, 3)), [0, 1] * 20
 TEXTS = ["a good film", "a bad film", "good, so good", "bad, so bad"]
@@ -62,10 +62,9 @@ def _in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """Run one service for all."""
-    with running(tmp_path_factory.mktemp("refusals") / "instance", web_processes="1") as started:
-        yield started
+def service(shared_service: RunningService) -> RunningService:
+    """Return a service that other modules use as well."""
+    return shared_service
 
 
 def text_model(vectorizer: Any) -> Any:

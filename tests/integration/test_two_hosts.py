@@ -155,3 +155,21 @@ def _report(pair: Pair) -> dict[str, list[dict[str, object]]]:
     status, report = pair.admin(pair.second).send("GET", "/serving")
     assert status == 200
     return dict(report)
+
+
+def test_a_compiled_form_made_on_one_host_serves_on_the_other_as_well(pair: Pair) -> None:
+    """Where the version is loaded already, no request fails; taking it back is heard in the same way."""
+    pair.publish("compiled", 1)
+    key = pair.first.admin_key
+    clients = [client for host in (pair.first, pair.second) for client in connect_to_each(host, key).values()]
+
+    def runtimes() -> set[str]:
+        answers = [client.send("POST", "/models/compiled/1", ROW, **UNCACHED) for client in clients]
+        assert [status for status, _ in answers] == [200] * len(clients)
+        return {answer["runtime"] for _, answer in answers}
+
+    assert runtimes() == {"exact"}
+    for runtime in ("fast", "exact"):
+        assert pair.admin(pair.first).send("PATCH", "/models/compiled/1", {"runtime": runtime})[0] == 200
+        wait_until(lambda runtime=runtime: runtimes() == {runtime}, f"both hosts serve it {runtime}")
+    assert len(pair.admin(pair.first).send("GET", "/events?model=compiled&kind=version.compiled")[1]["items"]) == 1

@@ -292,7 +292,7 @@ def test_slow_uploads_leave_predictions_alone(tmp_path_factory: pytest.TempPathF
     with running(instance, upload_stall_seconds="20", upload_min_bytes_per_second="0") as service:
         service.publish("iris", artifact)
         keys = [service.make_key("publish") for _ in range(4)]
-        calm = _median_of_predictions(service, seconds=2)
+        calm = _median_of_predictions(service, seconds=1)
         slow = [_Slow(service, keys[number % 4], f"slow-{number}", artifact) for number in range(16)]
         trickling = threading.Event()
         trickles = [threading.Thread(target=upload.trickle, args=(trickling,)) for upload in slow[8:]]
@@ -303,7 +303,7 @@ def test_slow_uploads_leave_predictions_alone(tmp_path_factory: pytest.TempPathF
             began = time.monotonic()
             refused = ask(service, "POST", "/models/next/versions", artifact, Content_Type="application/octet-stream")
             assert (refused.status, refused.slug, time.monotonic() - began < 1) == (503, "no-upload-slot", True)
-            busy = _median_of_predictions(service, seconds=4)
+            busy = _median_of_predictions(service, seconds=2)
             assert busy < 2 * calm, f"median went from {1000 * calm:.2f} ms to {1000 * busy:.2f} ms"
         finally:
             trickling.set()

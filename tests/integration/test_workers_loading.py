@@ -22,24 +22,23 @@ BAD = {"data": [[TRIGGER, 2.0, 3.0, 4.0]]}
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service for the tests of this module."""
-    settings = {"web_processes": "2", "cache": "off", "load_wait_seconds": "2.5", "max_waiting_per_version": "20"}
+    settings = {"web_processes": "2", "cache": "off", "load_wait_seconds": "2.5", "max_waiting_per_version": "64"}
     with running(tmp_path_factory.mktemp("loading") / "instance", **settings, extra_names=EXTRA_NAMES) as started:
         yield started
 
 
 def stampede(service: RunningService, name: str, threads: int) -> list[httpx.Response]:
     """Send so many predictions at once, each over a connection of its own."""
-    headers = {"Authorization": f"Bearer {service.admin_key}"}
-    with ThreadPoolExecutor(threads) as pool:
-        sent = [pool.submit(httpx.post, f"{service.url}/models/{name}/1", json=GOOD, headers=headers, timeout=60) for _ in range(threads)]
+    with service.client(limits=httpx.Limits(max_connections=threads)) as client, ThreadPoolExecutor(threads) as pool:
+        sent = [pool.submit(client.post, f"/models/{name}/1", json=GOOD) for _ in range(threads)]
         return [one.result() for one in sent]
 
 
 def test_a_stampede_on_a_version_loads_it_once(service: RunningService) -> None:
-    """Twenty requests over both web processes wait for one load."""
+    """Sixty-four requests over both web processes wait for one load."""
     service.publish("stampede", sleeping_at_load(1))
     loads = service.host_report()["counts"].get("loads", 0)
-    assert [answer.status_code for answer in stampede(service, "stampede", 20)] == [200] * 20
+    assert [answer.status_code for answer in stampede(service, "stampede", 64)] == [200] * 64
     assert service.host_report()["counts"]["loads"] == loads + 1
     assert len([row for row in loaded(service) if row["model"] == "stampede"]) == 1
 
@@ -58,7 +57,7 @@ def test_different_versions_load_side_by_side(service: RunningService) -> None:
 def test_only_so_many_wait_for_a_load(service: RunningService) -> None:
     """The others get 503 version-busy with Retry-After at once; those who wait are answered."""
     service.publish("crowded", sleeping_at_load(1.5))
-    answers = stampede(service, "crowded", 60)
+    answers = stampede(service, "crowded", 150)
     assert {answer.status_code for answer in answers} == {200, 503}
     refused = [answer for answer in answers if answer.status_code == 503]
     assert len(refused) >= 20

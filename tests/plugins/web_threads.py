@@ -19,7 +19,7 @@ import coverage
 
 def coverage_init(_registry: Any, _options: dict[str, Any]) -> None:
     """Prepare a Granian process. Coverage calls this as it starts, before Granian's own modules are imported."""
-    if "granian" in sys.orig_argv:
+    if any("granian" in word for word in sys.orig_argv):
         server: Any = importlib.import_module("granian.server.mp")
         server._wsgi_call_wrap = _tracing(server._wsgi_call_wrap)
         multiprocessing.util.register_after_fork(sys.modules[__name__], lambda _module: _save_at_end())

@@ -131,6 +131,17 @@ def test_equal_inputs_have_equal_bytes_however_they_lie_in_memory() -> None:
         assert frames.encode_inputs(Matrix(same)) == frames.encode_inputs(Matrix(array))
 
 
+@pytest.mark.parametrize("dtype", [">f8", ">i2", ">u4"])
+def test_big_endian_numbers_travel_by_value(dtype: str) -> None:
+    """An estimator may answer them; what arrives is the same numbers, little-endian."""
+    array = np.array([[1, 2], [3, 400]], dtype)
+    assert frames.encode_inputs(Matrix(array)) == frames.encode_inputs(Matrix(array.astype(array.dtype.newbyteorder("<"))))
+    for multi in (False, True):
+        got = frames.decode_outputs(frames.encode_outputs(Outputs((array,), multi))).parts[0]
+        assert isinstance(got, np.ndarray)
+        assert got.tolist() == [[1, 2], [3, 400]]
+
+
 def test_inputs_of_another_shape_kind_or_name_have_other_bytes() -> None:
     """Never let two different inputs share a cache key."""
     array = np.zeros((2, 3))
@@ -179,7 +190,13 @@ def packed_by_hand(header: Any, raw: bytes = b"") -> bytes:
         (["m", None, [["|O", [1]]]], bytes(8)),
         (["m", None, [["<U4", [1]]]], bytes(16)),
         (["m", None, [["<f8", [2, 2]]]], bytes(31)),
+        (["m", None, [["<f8", [-1]]]], bytes(8)),
         (["m", None, [["<f8", [-1, 1]]]], bytes(8)),
+        (["m", None, [[">f8", [1]]]], bytes(8)),
+        (["m", None, [[",<f8", [1]]]], bytes(8)),
+        (["m", None, [["<f8,(1", [1]]]], bytes(8)),
+        (["m", None, [["<f9", [1]]]], bytes(9)),
+        (["m", None, [[["<f8"], [1]]]], bytes(8)),
         (["m", None, [["<f8", [-1, -1]]]], bytes(8)),
         (["m", None, [["<f8", [2**62, 2**62]]]], bytes(8)),
         (["m", None, [["nonsense", [1]]]], bytes(8)),

@@ -8,9 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from registry.errors import PredictionFailed
-from registry.serving.predictions import Computing, prediction_key
+from registry.serving.answer import Answer
+from registry.serving.computing import Computing
+from registry.serving.predictions import question
 
 KEY = b"k" * 32
+OUTPUTS = Answer(b"outputs", "exact")
 
 
 @pytest.fixture
@@ -24,13 +27,14 @@ def test_one_leads_and_the_others_get_its_outputs(computing: Computing) -> None:
     barrier, release = threading.Barrier(21), threading.Event()
     computed = []
 
-    def ask() -> bytes:
+    def ask() -> Answer:
         flight, leads = computing.join(KEY)
         barrier.wait(10)
         if leads:
             release.wait(10)
             computed.append(1)
-            computing.land(KEY, b"outputs")
+            computing.land(KEY, OUTPUTS)
+            return OUTPUTS
         return flight.result()
 
     with ThreadPoolExecutor(20) as pool:
@@ -38,7 +42,7 @@ def test_one_leads_and_the_others_get_its_outputs(computing: Computing) -> None:
         barrier.wait(10)
         assert not any(answer.done() for answer in answers)
         release.set()
-        assert {answer.result(10) for answer in answers} == {b"outputs"}
+        assert {answer.result(10) for answer in answers} == {OUTPUTS}
     assert computed == [1]
 
 
@@ -59,11 +63,11 @@ def test_an_error_is_everybodys(computing: Computing) -> None:
 def test_after_a_flight_has_landed_the_next_one_leads(computing: Computing, error: Exception | None) -> None:
     """Keep neither outputs nor errors for later requests."""
     first, _ = computing.join(KEY)
-    computing.land(KEY, None if error else b"old", error)
+    computing.land(KEY, None if error else OUTPUTS, error)
     second, leads = computing.join(KEY)
     assert leads
     assert second is not first
-    assert not second.done.is_set()
+    assert second.answer is None
 
 
 def test_other_keys_fly_apart(computing: Computing) -> None:
@@ -72,22 +76,26 @@ def test_other_keys_fly_apart(computing: Computing) -> None:
     other, other_leads = computing.join(b"b" * 32)
     assert one_leads
     assert other_leads
-    computing.land(b"a" * 32, b"outputs of a")
-    assert one.result() == b"outputs of a"
-    assert not other.done.is_set()
+    follower, _ = computing.join(b"a" * 32)
+    computing.land(b"a" * 32, OUTPUTS)
+    assert follower is one
+    assert follower.result() == OUTPUTS
+    assert other.answer is None
 
 
 def test_a_key_is_equal_for_equal_content_only() -> None:
     """Change with artifact, runtime, method, parameters and inputs; not with the parameters' order."""
-    first = prediction_key("sha", "exact", "predict", {"a": 1, "b": 2}, b"inputs")
-    assert first == prediction_key("sha", "exact", "predict", {"b": 2, "a": 1}, b"inputs")
+    first = question("sha", "exact", "predict", {"a": 1, "b": 2}, b"inputs")
+    assert first == question("sha", "exact", "predict", {"b": 2, "a": 1}, b"inputs")
     others = [
-        prediction_key("other", "exact", "predict", {"a": 1, "b": 2}, b"inputs"),
-        prediction_key("sha", "fast", "predict", {"a": 1, "b": 2}, b"inputs"),
-        prediction_key("sha", "exact", "predict_proba", {"a": 1, "b": 2}, b"inputs"),
-        prediction_key("sha", "exact", "predict", {"a": 1, "b": 3}, b"inputs"),
-        prediction_key("sha", "exact", "predict", {"a": 1}, b"inputs"),
-        prediction_key("sha", "exact", "predict", {"a": 1, "b": 2}, b"input"),
+        question("other", "exact", "predict", {"a": 1, "b": 2}, b"inputs"),
+        question("sha", "fast", "predict", {"a": 1, "b": 2}, b"inputs"),
+        question("sha", "exact", "predict_proba", {"a": 1, "b": 2}, b"inputs"),
+        question("sha", "exact", "predict", {"a": 1, "b": 3}, b"inputs"),
+        question("sha", "exact", "predict", {"a": 1}, b"inputs"),
+        question("sha", "exact", "predict", {}, b"inputs"),
+        question("sha", "exact", "predict", {"a": 1, "b": 2}, b"input"),
     ]
-    assert len({first, *others}) == 7
-    assert len(first) == 32
+    assert len({first, *others}) == 8
+    assert len({one.digest() for one in (first, *others)}) == 8
+    assert len(first.digest()) == 32

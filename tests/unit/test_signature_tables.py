@@ -129,6 +129,14 @@ def test_npy_of_any_plain_dtype_and_version_is_read(version: tuple[int, int], dt
     assert result.tolist() == [[1, 2], [3, 4]]
 
 
+def test_npy_arrays_with_one_header_keep_their_own_values() -> None:
+    """A header is parsed once for all that are alike, and a bad one is refused every time."""
+    assert [matrix(npy(NUMBERS, np.full((2, 2), value))).tolist() for value in (1.0, 2.0)] == [[[1, 1], [1, 1]], [[2, 2], [2, 2]]]
+    for _ in range(2):
+        with pytest.raises(MalformedBody):
+            npy(NUMBERS, saved(np.zeros((1, 2))).replace(b"<f8", b"|O8"))
+
+
 def test_npy_in_fortran_order_keeps_its_rows() -> None:
     """The order in memory is not the order of the values."""
     assert matrix(npy(NUMBERS, np.asfortranarray([[1.0, 2], [3, 4], [5, 6]]))).tolist() == [[1, 2], [3, 4], [5, 6]]
