@@ -17,6 +17,10 @@ class NotMeasured(Exception):
     """A figure that this run doesn't have."""
 
 
+class NotPlanned(NotMeasured):
+    """A figure that this run was not asked for."""
+
+
 @dataclass(frozen=True)
 class Bar:
     """One bar: in words, the ratio that is needed, whether more is better, and the ratio found with what it was made of."""
@@ -26,6 +30,7 @@ class Bar:
     at_least: bool
     found: float | None
     detail: str
+    planned: bool = True
 
     @property
     def reached(self) -> bool:
@@ -66,6 +71,9 @@ class Figures:
 
     def median(self, way: str, model: str, load: str, figure: str) -> float:
         """Return the median of a figure. Raises NotMeasured, also where requests failed or something else was measured."""
+        self._require_planned(model, load)
+        if way not in self.ways:
+            raise NotPlanned(f"{way} takes no part")
         samples = self.samples(way, model, load)
         if not samples:
             raise NotMeasured(f"{way} was not measured")
@@ -75,6 +83,10 @@ class Figures:
         if unmet:
             raise NotMeasured(f"{way}: {unmet}")
         return statistics.median(sample[figure] for sample in samples)
+
+    def _require_planned(self, model: str, load: str) -> None:
+        if model not in self.run["models"] or load not in self.run["loads"]:
+            raise NotPlanned(f"{model} was not asked for {load}")
 
     def bare(self, model: str, figure: str) -> float:
         """Return the milliseconds of `predict` alone. Raises NotMeasured."""
@@ -86,6 +98,7 @@ class Figures:
         return max(found) - min(found)
 
     def _bare(self, model: str, figure: str) -> list[float]:
+        self._require_planned(model, "bulk")
         found = [float(sample[figure]) for sample in self.run["bare"] if sample["model"] == model]
         if not found:
             raise NotMeasured("the bare predict was not measured")
@@ -93,6 +106,7 @@ class Figures:
 
     def others(self, model: str, load: str, figure: str) -> dict[str, float]:
         """Return the medians of every server that isn't ours and predicts. Raises NotMeasured when there is none."""
+        self._require_planned(model, load)
         found = {}
         for way, about in self.ways.items():
             if not about["ours"] and not about["floor"] and self.samples(way, model, load) and not self.errors(way, model, load):
@@ -106,7 +120,7 @@ def _bar(text: str, needed: float, ratio: Callable[[], tuple[float, str]], *, at
     try:
         found, detail = ratio()
     except NotMeasured as missing:
-        return Bar(text, needed, at_least, None, str(missing))
+        return Bar(text, needed, at_least, None, str(missing), planned=not isinstance(missing, NotPlanned))
     return Bar(text, needed, at_least, found, detail)
 
 
@@ -129,7 +143,7 @@ def _latency(figures: Figures) -> tuple[float, str]:
 def _cpu(figures: Figures) -> tuple[float, str]:
     others = {way: cpu for way, cpu in figures.others("iris", "row-8", "cpu_per_1000").items() if figures.ways[way]["joins"]}
     if not others:
-        raise NotMeasured("no server that joins or isolates was measured")
+        raise NotPlanned("no server that joins or isolates takes part")
     ours, best = figures.median(DEFAULT, "iris", "row-8", "cpu_per_1000"), min(others, key=others.__getitem__)
     return ours / others[best], f"{ours:.3f} s to {others[best]:.3f} s ({figures.ways[best]['title']})"
 

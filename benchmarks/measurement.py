@@ -250,6 +250,9 @@ class Measurement:
         self.results.bare.append({"model": model.name, "row_ms": single, "bulk_ms": bulk})
 
     def _end_all(self) -> None:
+        """Ask all to end before any is waited for: together they take as long as the slowest."""
+        for server in self.servers:
+            server.ask_to_end()
         for server in self.servers:
             server.end()
         self.servers = []

@@ -33,8 +33,8 @@ def _fields(pid: int) -> list[str]:
     return (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
 
 
-def members(root: int, mark: str) -> set[int]:
-    """Return the processes below `root`, itself too, and those that carry the mark, with what is below them."""
+def members(root: int | None, mark: str) -> set[int]:
+    """Return the processes below `root`, itself too, and those that carry the mark, with what is below them; None where the root has ended."""
     above = parents()
     tree = {root, *(pid for pid in above if _carries(pid, mark))} & above.keys()
     while more := {pid for pid, parent in above.items() if parent in tree} - tree:
@@ -74,8 +74,9 @@ def pss_bytes(tree: set[int]) -> int | None:
 
 def end(process: subprocess.Popen[bytes], mark: str, seconds: float = 20) -> None:
     """End a server: ask it, wait, and kill what is left of its tree."""
-    tree = {pid: _started(pid) for pid in members(process.pid, mark)}
-    if process.poll() is None:
+    runs = process.poll() is None
+    tree = {pid: _started(pid) for pid in members(process.pid if runs else None, mark)}
+    if runs:
         process.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)

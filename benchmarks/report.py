@@ -65,6 +65,7 @@ def _about(run: dict[str, Any]) -> str:
 
 
 def _bars(figures: Figures) -> str:
+    bars = all_bars(figures)
     rows = [
         [
             bar.text,
@@ -73,9 +74,15 @@ def _bars(figures: Figures) -> str:
             bar.detail,
             bar.verdict,
         ]
-        for bar in all_bars(figures)
+        for bar in bars
+        if bar.planned
     ]
-    return table(["bar", "needed", "found", "of", "verdict"], rows)
+    text = table(["bar", "needed", "found", "of", "verdict"], rows)
+    return (
+        text
+        if len(rows) == len(bars)
+        else f"{text}\n\n{len(bars) - len(rows)} more bars need contenders, models or loads that this run left out."
+    )
 
 
 def _table(figures: Figures, model: str, load: str, words: str) -> str:

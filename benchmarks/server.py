@@ -159,6 +159,11 @@ class Server:
         assert self.process is not None
         return process_tree.members(self.process.pid, self.mark)
 
+    def ask_to_end(self) -> None:
+        """Tell the server to end, without waiting for it."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+
     def end(self) -> None:
         """End the server with all that it started."""
         if self.process is not None:

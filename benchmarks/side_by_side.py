@@ -29,6 +29,7 @@ from benchmarks.load import LOADS, WRK_MISSING
 from benchmarks.measurement import Measurement, Plan, Results, machine
 
 RESULTS = environments.WORK / "results"
+RAW = RESULTS / "side-by-side.json"
 PUBLISHED = Path(__file__).resolve().parent
 QUICK_LOADS = ("row-8", "hits")
 QUICK_MODELS = ("iris", "forest", "boosting")
@@ -110,12 +111,11 @@ def _wrk_version() -> str:
 def write(figures: dict[str, Any], *, publish: bool) -> Path:
     """Write the tables, then the plots, and return the page."""
     folder = PUBLISHED if publish else RESULTS
-    page = folder / "RESULTS.md"
-    raw = RESULTS / "last.json"
+    page = folder / ("RESULTS.md" if publish else "side-by-side.md")
     plots: list[str] = []
     try:
         environments.ensure("plots")
-        command = [str(environments.bin_folder("plots") / "python"), "-m", "benchmarks.plots", str(raw), str(folder)]
+        command = [str(environments.bin_folder("plots") / "python"), "-m", "benchmarks.plots", str(RAW), str(folder)]
         plots = subprocess.run(command, cwd=environments.ROOT, capture_output=True, text=True, check=True).stdout.split()
     except (environments.CannotInstall, subprocess.CalledProcessError) as error:
         print(f"no plots: {error} {getattr(error, 'stderr', '')}", file=sys.stderr)
@@ -125,10 +125,9 @@ def write(figures: dict[str, Any], *, publish: bool) -> Path:
 
 
 def main(argv: list[str]) -> int:
-    """Measure, and write tables and plots; exit status 1 where a contender of the plan could not be measured."""
+    """Measure, and write tables and plots. Exit status 2 without wrk; a contender that fails is a line in the tables, not a status."""
     options = arguments_of(argv)
     RESULTS.mkdir(parents=True, exist_ok=True)
-    raw = RESULTS / "last.json"
     if options.tables is None:
         if shutil.which("wrk") is None:
             print(WRK_MISSING, file=sys.stderr)
@@ -136,15 +135,14 @@ def main(argv: list[str]) -> int:
         plan = plan_of(options)
         measurement = Measurement(plan)
         if options.install:
-            measurement.install()
-            return 1 if measurement.results.absent else 0
+            return 0 if len(measurement.install()) == len(plan.contenders) else 1
         figures = record(plan, measurement.run(), shlex.join(["python", "-m", "benchmarks.side_by_side", *argv]))
         text = json.dumps(figures, indent=1)
-        (RESULTS / f"{figures['date'].replace(':', '')}.json").write_text(text)
-        raw.write_text(text)
+        (RESULTS / f"side-by-side-{figures['date'].replace(':', '')}.json").write_text(text)
+        RAW.write_text(text)
     elif options.tables:
-        shutil.copy(options.tables, raw)
-    figures = json.loads(raw.read_text())
+        shutil.copy(options.tables, RAW)
+    figures = json.loads(RAW.read_text())
     page = write(figures, publish=options.publish)
     print(page.read_text() if not options.publish else f"wrote {page.relative_to(environments.ROOT)}")
     return 0

@@ -14,7 +14,7 @@ from registry.directory import Directory, Resolved
 from registry.frames import Outputs
 from registry.serving.answer import Answer
 from registry.serving.computing import Computing
-from registry.serving.predictions import Predictions, Question, question
+from registry.serving.predictions import Predictions, question
 from registry.serving.workers import Workers
 from registry.serving.worth import Worth
 from registry.signature import Request
@@ -81,36 +81,42 @@ def _cached(
     asked = question(version.sha256, version.runtime, request.method, request.params, inputs)
     if look_up and (answer := predictions.get_hot(asked)) is not None:
         return answer, "hit", "memory"
-    flight, leads = serving.computing.join(asked)
+    asks = version.cache == "on" or serving.worth.pays(version.id, inputs)
+    digest = asked.digest() if asks else b""
+    if not (asks or asked.is_hot):  # many rows of a quick model: telling whether they are others' rows costs more than it saves
+        return _compute(version, request, inputs, serving), "miss" if look_up else "bypass", "none"
+    key = asked if asked.is_hot else digest
+    flight, leads = serving.computing.join(key)
     if not leads:
         return flight.result(), "miss" if look_up else "bypass", "shared"
     try:
-        answer, cache, tier = _lead(version, request, asked, predictions, serving, look_up=look_up)
+        answer, cache, tier = _lead(version, request, inputs, digest, predictions, serving, look_up=look_up)
         predictions.put_hot(asked, answer)
     except BaseException as error:
-        serving.computing.land(asked, None, error)
+        serving.computing.land(key, None, error)
         raise
-    serving.computing.land(asked, answer)  # after the filling, so that whoever comes next finds the one or the other
+    serving.computing.land(key, answer)  # after the filling, so that whoever comes next finds the one or the other
     return answer, cache, tier
 
 
 def _lead(
-    version: Resolved, request: Request, asked: Question, predictions: Predictions, serving: Serving, *, look_up: bool
+    version: Resolved, request: Request, inputs: bytes, digest: bytes, predictions: Predictions, serving: Serving, *, look_up: bool
 ) -> tuple[Answer, str, str]:  # fmt: skip
-    """Return what Redis keeps, or compute and let Redis keep it; for `auto`, without Redis where it doesn't pay."""
-    asks = version.cache == "on" or serving.worth.pays(version.id, asked.inputs)
-    key = asked.digest() if asks else b""
-    if asks and look_up:
+    """Return what Redis keeps under a digest, or compute and let Redis keep it; without a digest, compute."""
+    if digest and look_up:
         started = perf_counter()
-        kept = predictions.get(key)  # Redis down counts as a miss
+        kept = predictions.get(digest)  # Redis down counts as a miss
         serving.worth.note_lookup(version.id, started, hit=kept is not None)
         if kept is not None:
             return kept, "hit", "redis"
+    answer = _compute(version, request, inputs, serving)
+    if digest:
+        predictions.put(digest, answer)
+    return answer, "miss" if look_up else "bypass", "redis" if digest else "memory"
+
+
+def _compute(version: Resolved, request: Request, inputs: bytes, serving: Serving) -> Answer:
     started = perf_counter()
-    answer = serving.workers.predict(
-        version.id, request.method, request.params, asked.inputs
-    )  # ModelUnloadable, PredictionFailed, …Timeout
+    answer = serving.workers.predict(version.id, request.method, request.params, inputs)  # ModelUnloadable, PredictionFailed, …Timeout
     serving.worth.note_computed(version.id, started)
-    if asks:
-        predictions.put(key, answer)
-    return answer, "miss" if look_up else "bypass", "redis" if asks else "memory"
+    return answer

@@ -26,7 +26,6 @@ MAC_BYTES = 16
 #: What stands before the outputs in a kept value: the runtime that computed them.
 RUNTIMES = {b"e": "exact", b"f": "fast"}
 _LETTERS = {runtime: letter for letter, runtime in RUNTIMES.items()}
-#: Larger inputs aren't looked up in memory: hashing and holding them would cost more than they are likely to save.
 MAX_HOT_INPUT_BYTES = 8192
 RETRY_SECONDS = 1.0
 TIMEOUT_SECONDS = 0.5
@@ -49,6 +48,11 @@ class Question(NamedTuple):
     method: str
     inputs: bytes
     params: str
+
+    @property
+    def is_hot(self) -> bool:
+        """Tell whether it may be looked up in memory: larger inputs cost more to hash and to hold than they are likely to save."""
+        return len(self.inputs) <= MAX_HOT_INPUT_BYTES
 
     def digest(self) -> bytes:
         """Return the 32-byte key under which Redis knows it."""
@@ -77,11 +81,11 @@ class Predictions:
 
     def get_hot(self, asked: Question) -> Answer | None:
         """Return the answer that this process remembers, or None."""
-        return self._hottest.get(asked) if len(asked.inputs) <= MAX_HOT_INPUT_BYTES else None
+        return self._hottest.get(asked) if asked.is_hot else None
 
     def put_hot(self, asked: Question, answer: Answer) -> None:
         """Remember an answer in this process, unless it is too large."""
-        if len(asked.inputs) <= MAX_HOT_INPUT_BYTES and len(answer.outputs) <= self._max_value:
+        if asked.is_hot and len(answer.outputs) <= self._max_value:
             self._hottest.put(asked, len(asked.inputs), answer)
 
     def get(self, key: bytes) -> Answer | None:

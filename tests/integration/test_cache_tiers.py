@@ -100,3 +100,15 @@ def test_a_version_that_must_asks_redis_each_time(service: RunningService, clien
     assert grown(client, before) == {("miss", "redis"): 5}
     assert client.patch("/models/quick/1", json={"cache": "auto"}).json()["cache"] == "auto"
     assert client.get("/models/quick/1").json()["cache"] == "auto"
+
+
+def test_many_rows_of_a_quick_model_are_not_kept(client: httpx.Client) -> None:
+    """Once it is known that asking Redis doesn't pay: keying them costs more than computing them; every answer is right all the same."""
+    for number in range(FIRST_LOOKUPS):
+        ask(client, number, 4, 4, 4)
+    before = counted(client)
+    rows = [[float(number), 5.0, 5.0, 5.0] for number in range(400)]
+    for _ in range(2):
+        answer = client.post("/models/quick/1", json={"data": rows})
+        assert (answer.headers["X-Cache"], answer.json()["prediction"]) == ("miss", [number + 15.0 for number in range(400)])
+    assert grown(client, before) == {("miss", "none"): 2}

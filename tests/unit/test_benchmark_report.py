@@ -36,7 +36,7 @@ def way(*, ours: bool = False, floor: bool = False, joins: bool = False) -> dict
 def a_run(*samples: dict[str, Any], **changed: Any) -> dict[str, Any]:
     """Return a run with some samples."""
     return {
-        "date": "2026-01-01", "command": "bench", "commit": "abc", "wrk": "4", "repetitions": 3, "models": {"iris": "flowers"}, "loads": {"row-8": "one row"},
+        "date": "2026-01-01", "command": "bench", "commit": "abc", "wrk": "4", "repetitions": 3, "models": {"iris": "flowers", "linear": "lines"}, "loads": {"row-8": "one row", "bulk": "many rows"},
         "machine": {"cpu": "c", "cores": 2, "memory_gb": 1, "kernel": "6", "python": "3", "load_average": 0.0},
         "ways": {
             "modelyard": {**way(ours=True), "title": "Modelyard"}, "fastapi": {**way(), "title": "FastAPI"}, "hello-flask": {**way(floor=True), "title": "Hello"},
@@ -120,6 +120,14 @@ def test_floors_and_our_own_rows_are_no_other_servers() -> None:
     """The best other is one that predicts."""
     run = a_run(sample("modelyard", 10), sample("fastapi", 2), sample("hello-flask", 99))
     assert bars.Figures(run).others("iris", "row-8", "per_second") == {"fastapi": 2}
+
+
+def test_a_bar_that_a_run_was_not_asked_for_is_counted_but_not_shown() -> None:
+    """While one whose contender failed is shown."""
+    page = report.page(a_run(sample("modelyard", 2), models={"iris": "flowers"}, loads={"row-8": "one row"}), [])
+    assert "| fastapi was not measured | not measured |" in page
+    assert "gradient boosting" not in page
+    assert "more bars need contenders" in page
 
 
 def test_the_rest_after_the_bare_predict_is_not_judged_within_its_noise() -> None:
