@@ -26,7 +26,7 @@ from registry import app as web_application
 from registry import catalog, schema, watcher
 from registry.cli.key_commands import make_key
 from registry.errors import ModelyardError
-from registry.extensions import db, init_database, reading
+from registry.extensions import DATABASE_AWAY, database_away, db, init_database, reading
 from registry.instance import Instance, write_private
 from registry.observability import configure_logging
 from registry.wiring import attach, build
@@ -38,10 +38,12 @@ PRELOADED = (web_application, watcher)
 def main(report_to: int | None, arguments: list[str]) -> None:
     """Prepare the registry and say so to `report_to`, a socket of the host process, if there is one; then become Granian."""
     if report_to is not None:
-        with socket.socket(fileno=report_to) as report:
-            config = Config.from_environ()
-            configure_logging(config.log_level)
-            report.sendall(msgspec.json.encode({"first_key": prepare_registry(config, Instance(config))}) + b"\n")
+        # Closed early, it would have the host process end this one before it has said what is wrong.
+        report = socket.socket(fileno=report_to)
+        config = Config.from_environ()
+        configure_logging(config.log_level)
+        report.sendall(msgspec.json.encode({"first_key": prepare_registry(config, Instance(config))}) + b"\n")
+        report.close()
     multiprocessing.set_start_method("fork")
     gc.freeze()
     gc.enable()
@@ -50,14 +52,17 @@ def main(report_to: int | None, arguments: list[str]) -> None:
 
 
 def prepare_registry(config: Config, instance: Instance) -> str | None:
-    """Migrate the database and, where there is no key yet, make the first; return its text, if it was made."""
+    """Migrate the database and, where there is no key yet, make the first; return its text, if it was made. Raises RegistryUnavailable."""
     built = build(config)
     application = Flask("modelyard")
     attach(application, built)
     init_database(application, instance.database_url)
     made = None
     with application.app_context():
-        schema.upgrade(db.engine)
+        try:
+            schema.upgrade(db.engine)
+        except DATABASE_AWAY as error:
+            raise database_away(error) from None
         with reading():
             count = catalog.count_keys()
         if count == 0:

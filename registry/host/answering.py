@@ -20,32 +20,18 @@ import numpy as np
 
 from registry import frames
 from registry.errors import ModelyardError, PredictionFailed, PredictionTimeout, to_wire
+from registry.host.connection import Connection
 from registry.host.page import Activity, Page, now_ns
 from registry.host.slices import Pace, Sliced
 
 if TYPE_CHECKING:
     from registry.flavors import Loaded  # only the worker itself may import the flavors
 
-READ_BYTES = 1 << 16
 REMEMBERED_QUESTIONS = 64
 FLUSH_SECONDS = 5.0
 MEASURED_SINGLES = 16  # one of so many calls of a single row
 
 _pack = msgspec.msgpack.encode
-
-
-class Connection:
-    """One web thread's connection, which carries one conversation at a time: bytes in and bytes still to go out."""
-
-    __slots__ = ("early", "incoming", "outgoing", "room", "sock")
-
-    def __init__(self, sock: socket.socket) -> None:
-        """Begin with nothing under way."""
-        self.sock: socket.socket | None = sock
-        self.early = b""  # less than a frame's beginning
-        self.incoming = bytearray()  # of the size of a frame that comes in pieces
-        self.room = memoryview(b"")  # what of `incoming` is still to come
-        self.outgoing = b""
 
 
 @dataclass(slots=True, eq=False)
@@ -129,7 +115,7 @@ class Answering:
                 continue
             if events & select.EPOLLOUT:
                 self._flush(connection)
-            if events & ~select.EPOLLOUT and connection.sock is not None:
+            if events & ~select.EPOLLOUT and not connection.closed:
                 self._read(connection)
         while self._small:
             self._answer_group(self._take_group())
@@ -189,7 +175,7 @@ class Answering:
         request = self._large.popleft()
         sliced = request.sliced
         assert sliced is not None  # noqa: S101 - set before it was queued
-        if request.connection.sock is None:  # whoever asked is gone
+        if request.connection.closed:  # whoever asked is gone
             return
         began_ns = now_ns()
         try:
@@ -238,14 +224,13 @@ class Answering:
         with suppress(BlockingIOError):
             while True:
                 sock, _ = self._listener.accept()
-                sock.setblocking(False)
                 self._connections[sock.fileno()] = Connection(sock)
                 self._poll.register(sock, select.EPOLLIN)
 
     def _hear(self) -> None:
         """Hear from the host process: any message means drain, and so does its end."""
         try:
-            self._control.recv(READ_BYTES)
+            self._control.recv(64)
         except BlockingIOError:
             return
         self._draining = True
@@ -253,39 +238,13 @@ class Answering:
         self._poll.unregister(self._listener)
 
     def _read(self, connection: Connection) -> None:
-        """Read once, and queue what is whole."""
-        assert connection.sock is not None  # noqa: S101 - only connections that are open are polled
         try:
-            if connection.room:
-                count = connection.sock.recv_into(connection.room)
-                connection.room = connection.room[count:]
-                if count and not connection.room:
-                    data, connection.incoming = connection.incoming, bytearray()
-                    self._queue(connection, data)
-            else:
-                read = connection.sock.recv(READ_BYTES)
-                count = len(read)
-                self._cut(connection, connection.early + read)
-        except BlockingIOError:
-            return
+            whole = connection.read()
         except OSError:
-            count = 0
-        if not count:
             self._drop(connection)
-
-    def _cut(self, connection: Connection, data: bytes) -> None:
-        """Queue the whole frames in `data`, and keep what there is of the next one."""
-        while len(data) >= frames.LENGTHS.size:
-            size = frames.LENGTH_BYTES + frames.LENGTHS.unpack_from(data)[0]
-            if len(data) < size:
-                connection.incoming = bytearray(size)
-                connection.incoming[: len(data)] = data
-                connection.room = memoryview(connection.incoming)[len(data) :]
-                data = b""
-            else:
-                self._queue(connection, data[:size])
-                data = data[size:]
-        connection.early = data
+            return
+        for frame in whole:
+            self._queue(connection, frame)
 
     def _queue(self, connection: Connection, frame: bytes | bytearray) -> None:
         """Parse one frame and queue its request, among the large ones where it is worth splitting."""
@@ -326,35 +285,25 @@ class Answering:
         self._send(connection, _pack(to_wire(error)), b"")
 
     def _send(self, connection: Connection, header: bytes, body: bytes) -> None:
-        if connection.sock is None:
-            return
-        frame = b"".join((frames.LENGTHS.pack(4 + len(header) + len(body), len(header)), header, body))
-        if connection.outgoing:
-            connection.outgoing += frame
+        if connection.closed:
             return
         try:
-            sent = connection.sock.send(frame)
-        except BlockingIOError:
-            sent = 0
+            connection.send(b"".join((frames.LENGTHS.pack(4 + len(header) + len(body), len(header)), header, body)))
         except OSError:
             self._drop(connection)
             return
-        if sent < len(frame):
-            connection.outgoing = frame[sent:]
-            self._poll.modify(connection.sock, select.EPOLLIN | select.EPOLLOUT)
+        if connection.outgoing:
+            self._poll.modify(connection.descriptor, select.EPOLLIN | select.EPOLLOUT)
 
     def _flush(self, connection: Connection) -> None:
         """Send more of what didn't go out at once."""
-        assert connection.sock is not None  # noqa: S101 - only connections that are open are polled
         try:
-            connection.outgoing = connection.outgoing[connection.sock.send(connection.outgoing) :]
-        except BlockingIOError:
-            return
+            connection.flush()
         except OSError:
             self._drop(connection)
             return
         if not connection.outgoing:
-            self._poll.modify(connection.sock, select.EPOLLIN)
+            self._poll.modify(connection.descriptor, select.EPOLLIN)
 
     def _flush_all(self) -> None:
         """Send the answers that are still to go out, for so long as is left to a worker that ends."""
@@ -368,11 +317,10 @@ class Answering:
                     self._drop(connection)
 
     def _drop(self, connection: Connection) -> None:
-        if connection.sock is not None:
-            del self._connections[connection.sock.fileno()]
-            self._poll.unregister(connection.sock)
-            connection.sock.close()
-            connection.sock, connection.outgoing = None, b""
+        if not connection.closed:
+            del self._connections[connection.descriptor]
+            self._poll.unregister(connection.descriptor)
+            connection.close()
 
 
 def encode_apart(outputs: frames.Outputs, counts: list[int]) -> list[bytes]:

@@ -94,11 +94,12 @@ class Predictions:
         if not isinstance(stored, bytes):
             return None
         mac, value = stored[:MAC_BYTES], stored[MAC_BYTES:]
-        if value[:1] not in RUNTIMES or not hmac.compare_digest(mac, self._mac(key, value)):
+        runtime = RUNTIMES.get(value[:1])
+        if not hmac.compare_digest(mac, self._mac(key, value)) or not runtime:
             observability.CACHE_BAD_MACS.inc()
             observability.log.warning("cached prediction has a wrong MAC; ignored")
             return None
-        return Answer(value[1:], RUNTIMES[value[:1]])
+        return Answer(value[1:], runtime)
 
     def put(self, key: bytes, answer: Answer) -> None:
         """Keep an answer in Redis for the time to live, unless it is too large."""

@@ -163,10 +163,14 @@ def test_only_flows_views_and_commands_commit() -> None:
 
 @pytest.mark.parametrize(
     ("module", "foreign"),
-    [("registry.app", MODEL_LIBRARIES), ("registry.host.supervisor", MODEL_LIBRARIES), ("registry.host.forkserver", WEB_LIBRARIES)],
+    [
+        ("registry.cli.granian_main", MODEL_LIBRARIES),
+        ("registry.cli.serve", (*MODEL_LIBRARIES, "flask", "sqlalchemy", "alembic", "redis", "pydantic")),
+        ("registry.host.forkserver", WEB_LIBRARIES),
+    ],
 )
 def test_a_process_loads_none_of_another_ones_libraries(module: str, foreign: tuple[str, ...]) -> None:
-    """Web processes and host process never load what unpickles; the fork server never loads what knows secrets."""
+    """Web and host process never load what unpickles, the host process nothing of the web; the fork server never loads what knows secrets."""
     script = f"import sys, {module}; print(*sorted(set(sys.modules) & set({foreign!r})))"
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environ, capture_output=True, text=True, check=False)

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.misbehaving import EXTRA_NAMES, TRIGGER, sleeps_at_load
+from tests.outside import SHARED_SECRETS
 from tests.processes import Processes, eventually, in_background, is_running
 from tests.running import ROOT, RunningService, free_port, running
 from tests.slow_models import sleeping
@@ -135,6 +136,21 @@ def test_a_stop_in_the_middle_of_a_start_ends_every_child(tmp_path: Path) -> Non
     eventually(lambda: len(processes.web) == 2)
     everyone = processes.all
     assert service.stop() == 0, "long before the drain is over, which a lost signal would have waited for"
+    assert [pid for pid in everyone if is_running(pid)] == []
+
+
+def test_a_start_whose_database_can_not_be_prepared_ends_and_says_why(tmp_path: Path) -> None:
+    """With status 1, the driver's words instead of a traceback, and no process left."""
+    service = RunningService(tmp_path / "instance", database_url=f"sqlite:///{tmp_path}/none/registry.db", **SHARED_SECRETS)
+    service.start(wait=False)
+    processes = Processes(service)
+    eventually(lambda: any("granian" in line for line in lines_of(processes)), what="Granian's start")
+    everyone = processes.all
+    assert service.process is not None
+    assert service.process.wait(30) == 1
+    said = service.log()
+    assert "unable to open database file" in said
+    assert "Traceback" not in said
     assert [pid for pid in everyone if is_running(pid)] == []
 
 
