@@ -90,6 +90,7 @@ clean:  ## Remove what was made here, but for instance/, which holds your models
 	@echo "Installing the server's packages into .venv ..."
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q config.py registry
 	@touch $@
 
 # An extra stays installed until `make clean`: `make serve` without it goes on with it.

@@ -93,6 +93,7 @@ def parse(output: str) -> Sample:
         raise ValueError(f"wrk printed no result: {output.strip()[-300:]}")
     found = json.loads(lines[-1])
     errors = sum(int(found[kind]) for kind in ("connect", "read", "write", "timeout", "status"))
+    errors += found["requests"] == 0  # no answer in all that time
     return Sample(int(found["requests"]), found["seconds"], found["p50_us"] / 1000, found["p99_us"] / 1000, errors)
 
 

@@ -29,7 +29,6 @@ from benchmarks.server import Failed, Server, free_ports
 SHORTEST_SECONDS = 0.7
 LONGEST_SECONDS = 5.0
 LOAD_OVERHEAD_SECONDS = 0.35
-START_GUESS_SECONDS = 5.0
 WARM_SECONDS = 1.0
 SHORT_WARM_SECONDS = 0.3
 FIRST_PORT = 21_000
@@ -120,10 +119,13 @@ class Measurement:
 
     def _measure(self, model: Model, contenders: list[type[Contender]], folder: Path, models_left: Sequence[Model]) -> None:
         artifact = model.write(folder)
-        for contender in self._of(contenders, model):
+        taking_part = self._of(contenders, model)
+        began = time.monotonic()
+        for contender in taking_part:
             self._add_server(contender, model, artifact, folder)
+        start_cost = (time.monotonic() - began) / max(1, len(taking_part))
         self._note_idle_costs()
-        seconds = self._seconds(contenders, models_left)
+        seconds = self._seconds(contenders, models_left, start_cost)
         self.results.lengths.append({"model": model.name, "seconds": seconds})
         print(f"{model.title}: {len(self.servers)} servers, {self.plan.repetitions} times {seconds:.2f} s a load", flush=True)
         for repetition in range(self.plan.repetitions):
@@ -200,15 +202,15 @@ class Measurement:
             self.results.remarks.append({"contender": server.contender.name, "model": server.model.name, "remark": remark})
             server.end()
 
-    def _seconds(self, contenders: list[type[Contender]], models_left: Sequence[Model]) -> float:
-        """Return the length of a load: as asked for, or as the budget leaves it."""
+    def _seconds(self, contenders: list[type[Contender]], models_left: Sequence[Model], start_cost: float) -> float:
+        """Return the length of a load: as asked for, or as the budget leaves it when each start to come costs so many seconds."""
         if self.plan.budget_seconds is None:
             return self.plan.seconds
         left = self.plan.budget_seconds - (time.monotonic() - self.began)
         starts = sum(len(self._of(contenders, model)) for model in models_left[1:])
         starts += sum(self.plan.repetitions for server in self.servers if server.process is None) * len(models_left)
         cells = sum(len(self._cells(contender, model)) for model in models_left for contender in contenders)
-        each = (left - starts * START_GUESS_SECONDS) / max(1, cells * self.plan.repetitions) - LOAD_OVERHEAD_SECONDS
+        each = (left - starts * start_cost) / max(1, cells * self.plan.repetitions) - LOAD_OVERHEAD_SECONDS
         return min(LONGEST_SECONDS, max(SHORTEST_SECONDS, each))
 
     def _turn(self, server: Server, repetition: int, seconds: float) -> None:

@@ -85,10 +85,10 @@ def plan_of(options: argparse.Namespace) -> Plan:
     return Plan(contenders, [MODELS[name] for name in models], loads, options.repetitions, options.seconds, budget)
 
 
-def record(plan: Plan, results: Results, command: str) -> dict[str, Any]:
+def record(plan: Plan, results: Results, command: str, about: dict[str, Any]) -> dict[str, Any]:
     """Return the run as one JSON object: what was measured, where, of what, and the figures."""
     return {
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "command": command, "machine": machine(),
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "command": command, "machine": about,
         "commit": modelyard.commit(environments.ROOT), "wrk": _wrk_version(), "repetitions": plan.repetitions,
         "models": {model.name: model.title for model in plan.models}, "loads": {name: LOADS[name].title for name in plan.loads},
         "ways": {way.name: _way(contender, way) for contender in plan.contenders for way in contender.ways}, **asdict(results),
@@ -136,7 +136,8 @@ def main(argv: list[str]) -> int:
         measurement = Measurement(plan)
         if options.install:
             return 0 if len(measurement.install()) == len(plan.contenders) else 1
-        figures = record(plan, measurement.run(), shlex.join(["python", "-m", "benchmarks.side_by_side", *argv]))
+        about = machine()  # its load average is that before the run
+        figures = record(plan, measurement.run(), shlex.join(["python", "-m", "benchmarks.side_by_side", *argv]), about)
         text = json.dumps(figures, indent=1)
         (RESULTS / f"side-by-side-{figures['date'].replace(':', '')}.json").write_text(text)
         RAW.write_text(text)

@@ -60,12 +60,14 @@ class Pace:
         """Learn from a call: one of a single row tells what a call costs by itself, one of many rows what a row adds to that."""
         if rows == 1:
             self.call_ns += (cpu_ns - self.call_ns) // 4 if self.call_ns else cpu_ns
-        elif rows * GROWTH > self.rows or cpu_ns > SLICE_NS:
+            return
+        limit_ns = max(SLICE_NS, CALLS_WORTH * self.call_ns)
+        if rows * GROWTH > self.rows or cpu_ns > limit_ns:
             self.call_ns = min(self.call_ns, cpu_ns)
             self._cost_ns = _KEPT * self._cost_ns + cpu_ns - self.call_ns
             self._measured_rows = _KEPT * self._measured_rows + rows
-            aim_ns = max(SLICE_NS, CALLS_WORTH * self.call_ns) - self.call_ns
-            self.rows = max(1, int(min(aim_ns * self._measured_rows / max(self._cost_ns, 1.0), GROWTH * rows)))
+            fitting = (limit_ns - self.call_ns) * self._measured_rows / max(self._cost_ns, 1.0)
+            self.rows = max(1, int(min(fitting, GROWTH * rows)))
 
 
 class Sliced:

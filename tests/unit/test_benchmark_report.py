@@ -65,6 +65,11 @@ def test_wrk_without_a_result_is_an_error() -> None:
         load.parse("unable to connect to 127.0.0.1:1 Connection refused")
 
 
+def test_a_server_that_answered_nothing_failed() -> None:
+    """Its latency would read as zero."""
+    assert load.parse(RESULT.replace("3000", "0").replace('"read": 1', '"read": 0').replace('"status": 2', '"status": 0')).errors == 1
+
+
 def test_each_text_body_is_cut_at_its_mark_and_keeps_its_length(tmp_path: Path) -> None:
     """What the script puts in has as many digits as the mark."""
     body = json.dumps({"data": [[1.5, float(f"0.2{load.TEXT_MARK.decode()}")]]}).encode()

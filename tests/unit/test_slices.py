@@ -50,8 +50,9 @@ def test_slices_grow_fast_and_shrink_faster() -> None:
 def test_a_call_of_few_rows_says_nothing_about_many() -> None:
     """Where a slice has thousands, two rows that took a little longer change nothing."""
     pace = Pace()
+    pace.note(1, 2 * SLICE_NS)
     pace.rows = 4096
-    pace.note(2, SLICE_NS // 2)
+    pace.note(2, 3 * SLICE_NS)
     assert pace.rows == 4096
 
 
