@@ -290,3 +290,9 @@ def _warn_about_unknown(environ: Mapping[str, str]) -> None:
 def child_environment(**extra: str) -> dict[str, str]:
     """Return this process's environment with `extra`, for a child that reads its own Config."""
     return {**os.environ, **extra}
+
+
+def forget_settings() -> None:
+    """Remove the settings, secrets among them, from this process's environment, once they were read."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        del os.environ[name]

@@ -79,9 +79,18 @@ def log_request(fields: dict[str, Any], *, is_error: bool) -> None:
     if not logging.getLogger().isEnabledFor(logging.ERROR if is_error else logging.INFO):
         return
     fields["event"], fields["level"], fields["timestamp"] = "request", "error" if is_error else "info", timestamp(time.time())
-    line = _dumps(fields)
+    _write(_dumps(fields) + "\n")
+
+
+def write_lines(lines: list[dict[str, Any]]) -> None:
+    """Write the lines of requests that ended well, in one write."""
+    if lines and logging.getLogger().isEnabledFor(logging.INFO):
+        _write("".join([f"{_dumps(line)}\n" for line in lines]))
+
+
+def _write(text: str) -> None:
     with _stderr_lock:
-        sys.stderr.write(f"{line}\n")
+        sys.stderr.write(text)
 
 
 def timestamp(seconds: float) -> str:

@@ -25,7 +25,7 @@ for number in (signal.SIGTERM, signal.SIGINT):
 
 import gc
 
-from config import Config
+from config import Config, forget_settings
 from registry.app import create_app
 from registry.observability import configure_logging
 from registry.watcher import Watcher
@@ -35,6 +35,7 @@ from registry.wiring import services
 def _start() -> object:
     config = Config.from_environ()
     configure_logging(config.log_level)
+    forget_settings()  # Granian makes each request's environ from it: settings and secrets have no place there
     application = create_app(config)
     with application.app_context():
         built = services()

@@ -5,6 +5,7 @@ Must answer whatever else is down, and must never tell a caller without a key mo
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from registry import catalog
 from registry.api.auth import ANYONE, BY_CONFIGURATION, caller, needs
+from registry.api.ledger import GATHER_SECONDS
 from registry.api.representations import json_response
 from registry.api.standing import shown_walls
 from registry.errors import Forbidden, ModelyardError
@@ -61,6 +63,7 @@ def metrics() -> Response:
     """Return the metrics of all web processes of this host and of its host process, for Prometheus."""
     if not services().config.public_metrics and caller().key.models:
         raise Forbidden("The metrics name every model, and your key is bound to some.")
+    time.sleep(2 * GATHER_SECONDS)  # what this and other processes answered just now is counted by then
     folder = services().instance.metrics
     gathered = CollectorRegistry() if folder.is_dir() else REGISTRY
     if folder.is_dir():

@@ -7,7 +7,7 @@ answering errors. So it must never answer an error itself, and never do twice wh
 from __future__ import annotations
 
 from collections.abc import Iterable
-from time import perf_counter
+from time import perf_counter, time
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask, g, request
@@ -17,8 +17,9 @@ from registry import observability
 from registry.api import predictions, whole_body
 from registry.api.auth import Caller, Verified
 from registry.api.bodies import read_names
+from registry.api.ledger import Answered, Ledger
 from registry.api.limits import Standing, counters
-from registry.api.requests import NO_CONTENT, limit_headers, log_line, prediction_line
+from registry.api.requests import NO_CONTENT, limit_headers
 from registry.errors import ModelyardError, RateLimited
 from registry.flows.predict import Prediction, predict
 from registry.naming import PRODUCTION
@@ -32,6 +33,7 @@ _NO_TARGET = ("", 0, "")
 #: Paths whose target is remembered; a path that names no predict route isn't.
 MOST_PATHS = 20_000
 _HANDED_OVER = "modelyard.handed-over"
+_LEDGER = "modelyard-ledger"
 
 Target = tuple[str, int | str, str]
 
@@ -62,6 +64,7 @@ class PredictLane:
         self._built = built
         self._counters = counters(app)
         self._bodies = whole_body.small_bodies(app)
+        self._ledger = ledger_of(app)
         self._router = app.url_map.bind("")
         self._targets: dict[str, Target] = {}
         self._most_bytes = min(whole_body.SMALL_BYTES, int(built.config.max_body_bytes))
@@ -84,7 +87,7 @@ class PredictLane:
             environ[_HANDED_OVER] = exchange
             return self._flask(environ, start_response)
         start_response("200 OK", self._headers(exchange, content_type))
-        self._record(exchange, environ["PATH_INFO"], route)
+        self._write_down(exchange, environ["PATH_INFO"], route)
         return [answer]
 
     def _target_of(self, environ: dict[str, Any]) -> Target:
@@ -148,13 +151,22 @@ class PredictLane:
             headers += limit_headers(exchange.standing)
         return headers
 
-    def _record(self, exchange: Exchange, path: str, route: str) -> None:
-        """Count and log, as Flask's requests are."""
-        seconds = perf_counter() - exchange.started
-        observability.requests_counter("POST", route, 200).inc()
-        line = log_line(exchange.request_id, "POST", path, 200, seconds, exchange.caller.id)
-        line |= prediction_line(cast("Prediction", exchange.prediction), seconds)
-        observability.log_request(line, is_error=False)
+    def _write_down(self, exchange: Exchange, path: str, route: str) -> None:
+        """Have the answer counted and logged, as those of Flask's requests are."""
+        prediction = cast("Prediction", exchange.prediction)
+        version = prediction.version
+        self._ledger.add(
+            Answered(
+                time(), perf_counter() - exchange.started, exchange.request_id, path, route, exchange.caller.id, version.model,
+                version.number, prediction.cache, prediction.tier, prediction.outputs.rows, prediction.validate_seconds,
+                prediction.predict_seconds,
+            )
+        )  # fmt: skip
+
+
+def ledger_of(app: Flask) -> Ledger:
+    """Return what an application's lane has answered and not yet written down."""
+    return cast("Ledger", app.extensions[_LEDGER])
 
 
 def take_over() -> None:
@@ -174,6 +186,7 @@ def take_over() -> None:
 
 def register(app: Any, built: Services) -> None:
     """Put the lane in front of an application whose routes and hooks are complete."""
+    app.extensions[_LEDGER] = Ledger()
     app.before_request_funcs.setdefault(None, []).insert(0, take_over)  # before the hooks that would do again what the lane did
     app.wsgi_app = PredictLane(app, built)
 

@@ -111,6 +111,7 @@ def log_line(request_id: str, method: str, path: str, status: int, seconds: floa
 def prediction_line(prediction: Prediction, seconds: float) -> dict[str, Any]:
     """Count and time an answered prediction, and return what its log line says of it."""
     version = prediction.version
+    observability.cache_counter(prediction.cache, prediction.tier).inc()
     counter, histogram = observability.answered(version.model, version.number)
     counter.inc()
     histogram.observe(seconds)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from time import perf_counter
 
-from registry import frames, observability
+from registry import frames
 from registry.directory import Directory, Resolved
 from registry.frames import Outputs
 from registry.serving.answer import Answer
 from registry.serving.computing import Computing
-from registry.serving.predictions import Predictions, question
+from registry.serving.predictions import Predictions, digest, is_hot, prediction_key
 from registry.serving.workers import Workers
 from registry.serving.worth import Worth
 from registry.signature import Request
@@ -33,13 +33,17 @@ class Payload:
 
 @dataclass(slots=True)
 class Prediction:
-    """Outputs, the version, method and runtime that made them, whether the cache had them, and the seconds that reading and answering took."""
+    """Outputs, the version, method and runtime that made them, and the seconds that reading and answering took.
+
+    `cache` is `hit`, `miss` or `bypass`; `tier` is what was asked last: `memory`, `redis`, `shared` (an identical request) or `none`.
+    """
 
     version: Resolved
     method: str
     outputs: Outputs
     runtime: str
     cache: str
+    tier: str
     validate_seconds: float
     predict_seconds: float
 
@@ -69,50 +73,50 @@ def predict(name: str, selector: int | str, payload: Payload, serving: Serving) 
         answer, cache, tier = serving.workers.predict(version.id, request.method, request.params, inputs), "bypass", "none"
     else:
         answer, cache, tier = _cached(version, request, inputs, serving.predictions, serving, look_up=payload.look_up)
-    observability.cache_counter(cache, tier).inc()
     outputs = frames.decode_outputs(answer.outputs)
-    return Prediction(version, request.method, outputs, answer.runtime, cache, validated - started, perf_counter() - validated)
+    return Prediction(version, request.method, outputs, answer.runtime, cache, tier, validated - started, perf_counter() - validated)
 
 
 def _cached(
     version: Resolved, request: Request, inputs: bytes, predictions: Predictions, serving: Serving, *, look_up: bool
 ) -> tuple[Answer, str, str]:  # fmt: skip
     """Return an answer from memory, from Redis where that pays, from an identical request under way, or from the worker; and which."""
-    asked = question(version.sha256, version.runtime, request.method, request.params, inputs)
-    if look_up and (answer := predictions.get_hot(asked)) is not None:
+    key = prediction_key(version.sha256, version.runtime, request.method, request.params, inputs)
+    hot = is_hot(key)
+    if hot and look_up and (answer := predictions.get_hot(key)) is not None:
         return answer, "hit", "memory"
     asks = version.cache == "on" or serving.worth.pays(version.id, inputs)
-    digest = asked.digest() if asks else b""
-    if not (asks or asked.is_hot):  # many rows of a quick model: telling whether they are others' rows costs more than it saves
+    kept_under = digest(key) if asks else b""
+    if not (asks or hot):  # many rows of a quick model: telling whether they are others' rows costs more than it saves
         return _compute(version, request, inputs, serving), "miss" if look_up else "bypass", "none"
-    key = asked if asked.is_hot else digest
-    flight, leads = serving.computing.join(key)
+    flight, leads = serving.computing.join(key if hot else kept_under)
     if not leads:
         return flight.result(), "miss" if look_up else "bypass", "shared"
     try:
-        answer, cache, tier = _lead(version, request, inputs, digest, predictions, serving, look_up=look_up)
-        predictions.put_hot(asked, answer)
+        answer, cache, tier = _lead(version, request, inputs, kept_under, predictions, serving, look_up=look_up)
+        if hot:
+            predictions.put_hot(key, answer)
     except BaseException as error:
-        serving.computing.land(key, None, error)
+        serving.computing.land(key if hot else kept_under, None, error)
         raise
-    serving.computing.land(key, answer)  # after the filling, so that whoever comes next finds the one or the other
+    serving.computing.land(key if hot else kept_under, answer)  # after the filling, so that whoever comes next finds the one or the other
     return answer, cache, tier
 
 
 def _lead(
-    version: Resolved, request: Request, inputs: bytes, digest: bytes, predictions: Predictions, serving: Serving, *, look_up: bool
+    version: Resolved, request: Request, inputs: bytes, kept_under: bytes, predictions: Predictions, serving: Serving, *, look_up: bool
 ) -> tuple[Answer, str, str]:  # fmt: skip
     """Return what Redis keeps under a digest, or compute and let Redis keep it; without a digest, compute."""
-    if digest and look_up:
+    if kept_under and look_up:
         started = perf_counter()
-        kept = predictions.get(digest)  # Redis down counts as a miss
+        kept = predictions.get(kept_under)  # Redis down counts as a miss
         serving.worth.note_lookup(version.id, started, hit=kept is not None)
         if kept is not None:
             return kept, "hit", "redis"
     answer = _compute(version, request, inputs, serving)
-    if digest:
-        predictions.put(digest, answer)
-    return answer, "miss" if look_up else "bypass", "redis" if digest else "memory"
+    if kept_under:
+        predictions.put(kept_under, answer)
+    return answer, "miss" if look_up else "bypass", "redis" if kept_under else "memory"
 
 
 def _compute(version: Resolved, request: Request, inputs: bytes, serving: Serving) -> Answer:

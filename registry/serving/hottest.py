@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Hashable
-from typing import NamedTuple
 
 from registry.serving.answer import Answer
 
-#: What an entry costs besides its bytes: the key's tuple, the entry, their headers and the dictionary's share, in CPython 3.11 on 64 bits.
-OVERHEAD_BYTES = 500
+#: What an entry costs besides its bytes: two bytes objects, a tuple, two numbers and the dictionary's share, in CPython 3.11 on 64 bits.
+OVERHEAD_BYTES = 400
 
-
-class _Entry(NamedTuple):
-    answer: Answer
-    size_bytes: int
-    ends: float
+#: Outputs, runtime, size and the end of its time: a plain tuple, which the garbage collector lets go of as it holds no container.
+_Entry = tuple[bytes, str, int, float]
 
 
 class Hottest:
@@ -33,12 +28,12 @@ class Hottest:
         """Hold up to `most_bytes`; none at 0."""
         self._half = most_bytes // 2
         self._ttl = ttl_seconds
-        self._young: dict[Hashable, _Entry] = {}
-        self._old: dict[Hashable, _Entry] = {}
+        self._young: dict[bytes, _Entry] = {}
+        self._old: dict[bytes, _Entry] = {}
         self._young_bytes = 0
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable) -> Answer | None:
+    def get(self, key: bytes) -> Answer | None:
         """Return the answer kept under `key`, or None."""
         entry = self._young.get(key)
         if entry is None:
@@ -46,20 +41,19 @@ class Hottest:
             if entry is None:
                 return None
             self._keep(key, entry)
-        if entry.ends < time.monotonic():
-            return None
-        return entry.answer
+        outputs, runtime, _, ends = entry
+        return Answer(outputs, runtime) if ends >= time.monotonic() else None
 
-    def put(self, key: Hashable, key_bytes: int, answer: Answer) -> None:
-        """Keep an answer whose key holds `key_bytes`; one over an eighth of the room isn't kept."""
-        size = key_bytes + len(answer.outputs) + OVERHEAD_BYTES
+    def put(self, key: bytes, answer: Answer) -> None:
+        """Keep an answer; one that takes over an eighth of the room isn't kept."""
+        size = len(key) + len(answer.outputs) + OVERHEAD_BYTES
         if size <= self._half // 4:
-            self._keep(key, _Entry(answer, size, time.monotonic() + self._ttl))
+            self._keep(key, (answer.outputs, answer.runtime, size, time.monotonic() + self._ttl))
 
-    def _keep(self, key: Hashable, entry: _Entry) -> None:
+    def _keep(self, key: bytes, entry: _Entry) -> None:
         with self._lock:
             known = self._young.get(key)
-            self._young_bytes += entry.size_bytes - (known.size_bytes if known is not None else 0)
+            self._young_bytes += entry[2] - (known[2] if known is not None else 0)
             self._young[key] = entry
             if self._young_bytes > self._half:
                 self._old, self._young, self._young_bytes = self._young, {}, 0

@@ -10,7 +10,8 @@ import hashlib
 import hmac
 import threading
 import time
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
 import msgspec
 import redis
@@ -26,7 +27,7 @@ MAC_BYTES = 16
 #: What stands before the outputs in a kept value: the runtime that computed them.
 RUNTIMES = {b"e": "exact", b"f": "fast"}
 _LETTERS = {runtime: letter for letter, runtime in RUNTIMES.items()}
-MAX_HOT_INPUT_BYTES = 8192
+MAX_HOT_KEY_BYTES = 8192
 RETRY_SECONDS = 1.0
 TIMEOUT_SECONDS = 0.5
 
@@ -40,30 +41,27 @@ def connect(url: str) -> redis.Redis:
     )
 
 
-class Question(NamedTuple):
-    """What keys an answer: equal only for equal content, whatever the version is called."""
+def prediction_key(sha256: str, runtime: str, method: str, params: dict[str, Any], inputs: bytes) -> bytes:
+    """Return what keys an answer: equal only for equal content, whatever the version is called and however its parameters are ordered.
 
-    sha256: str
-    runtime: str
-    method: str
-    inputs: bytes
-    params: str
-
-    @property
-    def is_hot(self) -> bool:
-        """Tell whether it may be looked up in memory: larger inputs cost more to hash and to hold than they are likely to save."""
-        return len(self.inputs) <= MAX_HOT_INPUT_BYTES
-
-    def digest(self) -> bytes:
-        """Return the 32-byte key under which Redis knows it."""
-        digest = hashlib.blake2b(f"{self.sha256}\0{self.runtime}\0{self.method}\0{self.params}".encode(), digest_size=32)
-        digest.update(self.inputs)
-        return digest.digest()
+    One object of bytes, however many are kept: the garbage collector has nothing to look at in it.
+    """
+    return _asked(sha256, runtime, method, _encode(params) if params else b"") + inputs
 
 
-def question(sha256: str, runtime: str, method: str, params: dict[str, Any], inputs: bytes) -> Question:
-    """Return the key of a prediction; the order of parameters doesn't matter."""
-    return Question(sha256, runtime, method, inputs, _encode(params).decode() if params else "")
+@lru_cache(maxsize=4096)
+def _asked(sha256: str, runtime: str, method: str, params: bytes) -> bytes:
+    return hashlib.blake2b(f"{sha256}\0{runtime}\0{method}\0".encode() + params, digest_size=32).digest()
+
+
+def is_hot(key: bytes) -> bool:
+    """Tell whether a key may be looked up in memory: larger inputs cost more to hash and to hold than they are likely to save."""
+    return len(key) <= MAX_HOT_KEY_BYTES
+
+
+def digest(key: bytes) -> bytes:
+    """Return the 32 bytes under which Redis knows a key."""
+    return hashlib.blake2b(key, digest_size=32).digest()
 
 
 class Predictions:
@@ -79,14 +77,14 @@ class Predictions:
         self._retry_at = 0.0
         self._lock = threading.Lock()
 
-    def get_hot(self, asked: Question) -> Answer | None:
+    def get_hot(self, key: bytes) -> Answer | None:
         """Return the answer that this process remembers, or None."""
-        return self._hottest.get(asked) if asked.is_hot else None
+        return self._hottest.get(key)
 
-    def put_hot(self, asked: Question, answer: Answer) -> None:
+    def put_hot(self, key: bytes, answer: Answer) -> None:
         """Remember an answer in this process, unless it is too large."""
-        if asked.is_hot and len(answer.outputs) <= self._max_value:
-            self._hottest.put(asked, len(asked.inputs), answer)
+        if len(answer.outputs) <= self._max_value:
+            self._hottest.put(key, answer)
 
     def get(self, key: bytes) -> Answer | None:
         """Return the answer that Redis keeps under a digest, or None."""

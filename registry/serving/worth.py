@@ -14,7 +14,7 @@ FIRST_LOOKUPS = 32
 REMEMBERED_LOOKUPS = 1024
 #: One input in so many is looked up and filled although it doesn't pay, so that a change is noticed. They are chosen by content,
 #: so that an input which comes back is chosen again: chosen at random, hardly any would ever be found.
-SAMPLED = 32
+SAMPLED = 128
 SAMPLED_PREFIX_BYTES = 1024
 #: Weight of the newest figure in a running mean.
 WEIGHT = 0.05

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing
 import warnings
 from pathlib import Path
 
 import pytest
 
-from config import Bytes, Config, ConfigError, ConfigWarning, variable_name
+from config import Bytes, Config, ConfigError, ConfigWarning, forget_settings, variable_name
 
 SECRET = "hunter2-hunter2"
 SHARED = {"MODELYARD_DATABASE_URL": "postgresql://db/m", "MODELYARD_KEY_PEPPER": "pepper", "MODELYARD_CACHE_SECRET": "signs"}
@@ -220,3 +221,13 @@ def test_every_setting_has_a_type_that_can_be_read_and_a_meaning_of_one_line() -
         assert typing.get_type_hints(Config)[item.name] in kinds
         assert item.metadata["meaning"].endswith(".")
         assert "\n" not in item.metadata["meaning"]
+
+
+def test_settings_can_be_forgotten_once_they_were_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them, and nothing else."""
+    monkeypatch.setenv("MODELYARD_KEY_PEPPER", "secret")
+    monkeypatch.setenv("MODELYARD_UNKNOWN", "1")
+    monkeypatch.setenv("OTHER", "stays")
+    forget_settings()
+    assert [name for name in os.environ if name.startswith("MODELYARD_")] == []
+    assert os.environ["OTHER"] == "stays"

@@ -120,3 +120,39 @@ def test_silence_ends_with_the_time(path: str, link: Link) -> None:
     assert not link._idle
     release.set()
     thread.join(5)
+
+
+def test_a_question_too_large_for_the_sockets_buffer_goes_out_whole(path: str, link: Link) -> None:
+    """Whether it is sent at once, in part, or in pieces."""
+    sizes = [100, 32_000, 33_000, 3_000_000]
+    heard: list[int] = []
+
+    def behave(connection: socket.socket) -> None:
+        for size in sizes:
+            expected = len(frames.encode_frame({"ask": "x"}, b"q" * size))
+            count = 0
+            while count < expected:
+                count += len(connection.recv(65536))
+            heard.append(count - expected)
+            connection.sendall(ANSWER)
+
+    thread = other_side(path, behave)
+    for size in sizes:
+        assert link.ask(frames.encode_frame({"ask": "x"}, b"q" * size), 10)[0] == {"ok": True}
+    thread.join(10)
+    assert heard == [0, 0, 0, 0]
+
+
+def test_a_question_that_meets_a_full_socket_waits_for_room(path: str, link: Link) -> None:
+    """A frame that goes out in part is finished, not sent twice."""
+    question = frames.encode_frame({"ask": "x"}, b"q" * 30_000)
+
+    def behave(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        count = 0
+        while count < len(question):
+            count += len(connection.recv(1000))
+        connection.sendall(ANSWER if count == len(question) else frames.encode_frame({"ok": False}))
+
+    other_side(path, behave)
+    assert link.ask(question, 10)[0] == {"ok": True}

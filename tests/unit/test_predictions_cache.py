@@ -10,7 +10,7 @@ import pytest
 from registry.errors import PredictionFailed
 from registry.serving.answer import Answer
 from registry.serving.computing import Computing
-from registry.serving.predictions import question
+from registry.serving.predictions import digest, prediction_key
 
 KEY = b"k" * 32
 OUTPUTS = Answer(b"outputs", "exact")
@@ -85,17 +85,17 @@ def test_other_keys_fly_apart(computing: Computing) -> None:
 
 def test_a_key_is_equal_for_equal_content_only() -> None:
     """Change with artifact, runtime, method, parameters and inputs; not with the parameters' order."""
-    first = question("sha", "exact", "predict", {"a": 1, "b": 2}, b"inputs")
-    assert first == question("sha", "exact", "predict", {"b": 2, "a": 1}, b"inputs")
+    first = prediction_key("sha", "exact", "predict", {"a": 1, "b": 2}, b"inputs")
+    assert first == prediction_key("sha", "exact", "predict", {"b": 2, "a": 1}, b"inputs")
     others = [
-        question("other", "exact", "predict", {"a": 1, "b": 2}, b"inputs"),
-        question("sha", "fast", "predict", {"a": 1, "b": 2}, b"inputs"),
-        question("sha", "exact", "predict_proba", {"a": 1, "b": 2}, b"inputs"),
-        question("sha", "exact", "predict", {"a": 1, "b": 3}, b"inputs"),
-        question("sha", "exact", "predict", {"a": 1}, b"inputs"),
-        question("sha", "exact", "predict", {}, b"inputs"),
-        question("sha", "exact", "predict", {"a": 1, "b": 2}, b"input"),
+        prediction_key("other", "exact", "predict", {"a": 1, "b": 2}, b"inputs"),
+        prediction_key("sha", "fast", "predict", {"a": 1, "b": 2}, b"inputs"),
+        prediction_key("sha", "exact", "predict_proba", {"a": 1, "b": 2}, b"inputs"),
+        prediction_key("sha", "exact", "predict", {"a": 1, "b": 3}, b"inputs"),
+        prediction_key("sha", "exact", "predict", {"a": 1}, b"inputs"),
+        prediction_key("sha", "exact", "predict", {}, b"inputs"),
+        prediction_key("sha", "exact", "predict", {"a": 1, "b": 2}, b"input"),
     ]
     assert len({first, *others}) == 8
-    assert len({one.digest() for one in (first, *others)}) == 8
-    assert len(first.digest()) == 32
+    assert len({digest(one) for one in (first, *others)}) == 8
+    assert len(digest(first)) == 32
