@@ -194,6 +194,17 @@ def join(many: Sequence[Inputs]) -> Inputs:
             return Table(first.names, tuple(_join_column([t.columns[i] for t in tables]) for i in range(len(first.names))))
 
 
+def take_rows(inputs: Inputs, start: int, stop: int) -> Inputs:
+    """Return the rows from `start` up to `stop`."""
+    match inputs:
+        case Matrix(array):
+            return Matrix(array[start:stop])
+        case Texts(values):
+            return Texts(values[start:stop])
+        case Table(names, columns):
+            return Table(names, tuple(column[start:stop] for column in columns))
+
+
 def _join_column(pieces: list[type_of_array | list[str | None]]) -> type_of_array | list[str | None]:
     arrays = [piece for piece in pieces if isinstance(piece, np.ndarray)]
     if arrays:

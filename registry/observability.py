@@ -39,6 +39,9 @@ REDIS_FAILURES = Counter("modelyard_redis_failures", "Redis calls that failed an
 PUBLISHES = Counter("modelyard_publishes", "Uploads, by what became of them.", ["outcome"])
 GENERATION = Gauge("modelyard_generation", "Newest change of the registry that a web process knows.", multiprocess_mode="livemax")
 
+#: A pipe takes 4,096 bytes (PIPE_BUF of pipe(7)) in one piece; what these lines hold is nearly all ASCII.
+MOST_WRITTEN_CHARACTERS = 4000
+
 _stderr_lock = threading.Lock()
 #: Request ids must differ, not be hard to guess: this costs no system call.
 _numbers = Random()  # noqa: S311
@@ -83,9 +86,18 @@ def log_request(fields: dict[str, Any], *, is_error: bool) -> None:
 
 
 def write_lines(lines: list[dict[str, Any]]) -> None:
-    """Write the lines of requests that ended well, in one write."""
-    if lines and logging.getLogger().isEnabledFor(logging.INFO):
-        _write("".join([f"{_dumps(line)}\n" for line in lines]))
+    """Write the lines of requests that ended well, as many in one write as a pipe takes in one piece: processes share it."""
+    if not logging.getLogger().isEnabledFor(logging.INFO):
+        return
+    together = ""
+    for line in lines:
+        text = f"{_dumps(line)}\n"
+        if len(together) + len(text) > MOST_WRITTEN_CHARACTERS and together:
+            _write(together)
+            together = ""
+        together += text
+    if together:
+        _write(together)
 
 
 def _write(text: str) -> None:

@@ -50,7 +50,7 @@ def new_columns() -> list[sa.Column[object]]:
 def rebuild_up() -> None:
     """Make the table anew: SQLite walks past what stands before a column, so the large ones must stay last."""
     last_id = read_last_id()
-    with op.batch_alter_table("versions", recreate="always", table_args=checks(), table_kwargs={"sqlite_autoincrement": True}) as batch:
+    with op.batch_alter_table("versions", recreate="always", table_kwargs={"sqlite_autoincrement": True}) as batch:
         batch.alter_column("cache", existing_type=sa.Boolean(), type_=sa.String(length=4), existing_nullable=False)
         fast, report, golden = new_columns()
         batch.add_column(fast, insert_before="golden")
@@ -63,15 +63,11 @@ def rebuild_up() -> None:
 def rebuild_down() -> None:
     last_id = read_last_id()
     op.execute("UPDATE versions SET cache = CASE cache WHEN 'off' THEN '0' ELSE '1' END")
-    with op.batch_alter_table("versions", recreate="always", table_args=checks(), table_kwargs={"sqlite_autoincrement": True}) as batch:
+    with op.batch_alter_table("versions", recreate="always", table_kwargs={"sqlite_autoincrement": True}) as batch:
         batch.alter_column("cache", existing_type=sa.String(length=4), type_=sa.Boolean(), existing_nullable=False)
         for column in new_columns():
             batch.drop_column(column.name)
     write_last_id(last_id)
-
-
-def checks() -> tuple[sa.CheckConstraint]:
-    return (sa.CheckConstraint("status IN ('ready', 'deleted')", name=op.f("ck_versions_known_status")),)
 
 
 def read_last_id() -> int | None:

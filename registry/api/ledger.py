@@ -55,15 +55,17 @@ class Ledger:
             if self._writer is None:
                 self._start()
         elif len(self._answers) > MOST:  # whoever reads the log is slow: then answering waits for it
-            self.settle()
+            self._try_to_settle()
 
     def settle(self) -> None:
         """Write down now what has gathered."""
         with self._writing:
             count = len(self._answers)
             gathered = [self._answers.popleft() for _ in range(count)]
-            _count(gathered)
-            observability.write_lines([_line(one) for one in gathered])
+            try:
+                observability.write_lines([_line(one) for one in gathered])
+            finally:
+                _count(gathered)
 
     def _start(self) -> None:
         with self._writing:
@@ -77,10 +79,13 @@ class Ledger:
             self._due.wait()
             time.sleep(GATHER_SECONDS)
             self._due.clear()  # before the settling: what comes meanwhile raises it again
-            try:
-                self.settle()
-            except Exception:  # noqa: BLE001 - a writer that ends would fill the memory
-                observability.log.exception("answers could not be written down")
+            self._try_to_settle()
+
+    def _try_to_settle(self) -> None:
+        try:
+            self.settle()
+        except Exception:  # noqa: BLE001 - a writer that ends would fill the memory, and an answer was given already
+            observability.log.exception("answers could not be written down")
 
 
 def _count(gathered: list[Answered]) -> None:

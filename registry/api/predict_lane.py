@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from registry import observability
 from registry.api import predictions, whole_body
-from registry.api.auth import Caller, Verified
+from registry.api.auth import NO_CALLER, Caller, Verified
 from registry.api.bodies import read_names
 from registry.api.ledger import Answered, Ledger
 from registry.api.limits import Standing, counters
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 _NO_TARGET = ("", 0, "")
 #: Paths whose target is remembered; a path that names no predict route isn't.
 MOST_PATHS = 20_000
+MOST_PATH_CHARACTERS = 160
+#: A thousand rows of twenty columns in JSON.
+MOST_BODY_BYTES = 512 * 1024
 _HANDED_OVER = "modelyard.handed-over"
 _LEDGER = "modelyard-ledger"
 
@@ -43,8 +46,8 @@ class Exchange:
 
     __slots__ = ("body_is_read", "caller", "error", "failed", "prediction", "request_id", "standing", "started")
 
-    def __init__(self, offered_id: str | None, caller: Caller, started: float) -> None:
-        """Begin with an authenticated caller."""
+    def __init__(self, offered_id: str | None, caller: Caller | None, started: float) -> None:
+        """Begin with an authenticated caller, or without one where looking for it failed."""
         self.started = started
         self.request_id = observability.request_id(offered_id)
         self.caller = caller
@@ -67,7 +70,7 @@ class PredictLane:
         self._ledger = ledger_of(app)
         self._router = app.url_map.bind("")
         self._targets: dict[str, Target] = {}
-        self._most_bytes = min(whole_body.SMALL_BYTES, int(built.config.max_body_bytes))
+        self._most_bytes = min(MOST_BODY_BYTES, int(built.config.max_body_bytes))
         self._verified = Verified(built.directory, built.secrets.key_pepper)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -76,19 +79,27 @@ class PredictLane:
         name, selector, route = self._target_of(environ)
         if not name:
             return self._flask(environ, start_response)
-        caller = self._verified.find(environ.get("HTTP_AUTHORIZATION", ""))
+        try:
+            caller = self._verified.find(environ.get("HTTP_AUTHORIZATION", ""))
+        except Exception as error:  # noqa: BLE001 - the database may be away
+            return self._hand_over(Exchange(environ.get("HTTP_X_REQUEST_ID"), None, started), error, environ, start_response)
+        if caller is None:
+            environ[NO_CALLER] = True
         if caller is None or "predict" not in caller.scopes or not caller.sees(name):
             return self._flask(environ, start_response)
         exchange = Exchange(environ.get("HTTP_X_REQUEST_ID"), caller, started)
         try:
             content_type, answer = self._answer(environ, exchange, name, selector)
         except Exception as error:  # noqa: BLE001 - every error has one way out, which is Flask's
-            exchange.error = error
-            environ[_HANDED_OVER] = exchange
-            return self._flask(environ, start_response)
+            return self._hand_over(exchange, error, environ, start_response)
         start_response("200 OK", self._headers(exchange, content_type))
         self._write_down(exchange, environ["PATH_INFO"], route)
         return [answer]
+
+    def _hand_over(self, exchange: Exchange, error: Exception, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        exchange.error = error
+        environ[_HANDED_OVER] = exchange
+        return self._flask(environ, start_response)
 
     def _target_of(self, environ: dict[str, Any]) -> Target:
         """Return model, selector and route where this is a plain predict request, as Flask's router says."""
@@ -102,6 +113,8 @@ class PredictLane:
         if not _is_length(environ.get("CONTENT_LENGTH", ""), self._most_bytes):
             return _NO_TARGET
         path = environ["PATH_INFO"]
+        if len(path) > MOST_PATH_CHARACTERS:  # the router takes any number of slashes in front; names and selectors are shorter
+            return _NO_TARGET
         target = self._targets.get(path)
         return self._match(path) if target is None else target
 
@@ -123,7 +136,7 @@ class PredictLane:
         return target
 
     def _answer(self, environ: dict[str, Any], exchange: Exchange, name: str, selector: int | str) -> tuple[str, bytes]:
-        key = exchange.caller.key
+        key = cast("Caller", exchange.caller).key
         body = self._bodies.read(key.id, environ["wsgi.input"], int(environ.get("CONTENT_LENGTH") or 0))
         exchange.body_is_read = True
         try:
@@ -157,7 +170,7 @@ class PredictLane:
         version = prediction.version
         self._ledger.add(
             Answered(
-                time(), perf_counter() - exchange.started, exchange.request_id, path, route, exchange.caller.id, version.model,
+                time(), perf_counter() - exchange.started, exchange.request_id, path, route, cast("Caller", exchange.caller).id, version.model,
                 version.number, prediction.cache, prediction.tier, prediction.outputs.rows, prediction.validate_seconds,
                 prediction.predict_seconds,
             )
@@ -174,7 +187,9 @@ def take_over() -> None:
     exchange: Exchange | None = request.environ.get(_HANDED_OVER)
     if exchange is None:
         return
-    g.started, g.request_id, g.caller = exchange.started, exchange.request_id, exchange.caller
+    g.started, g.request_id = exchange.started, exchange.request_id
+    if exchange.caller is not None:
+        g.caller = exchange.caller
     g.body_is_read = exchange.body_is_read
     if exchange.standing is not None:
         g.standing = exchange.standing

@@ -17,8 +17,7 @@ from registry.api.timed_body import Readers, TimedBody
 from registry.errors import BodyTooLarge, BodyTooSlow, MalformedBody, RateLimited, ServerBusy, UploadIncomplete, UploadTimeout
 from registry.wiring import services
 
-#: A thousand rows of twenty columns in JSON are small.
-SMALL_BYTES = 512 * 1024
+SMALL_BYTES = 256 * 1024
 SLOT_WAIT_SECONDS = 5.0
 RETRY_AFTER_SECONDS = 1.0
 

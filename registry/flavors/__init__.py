@@ -12,7 +12,7 @@ from registry.flavors import admission, onnx_models, sklearn, skops_files
 from registry.flavors.compiled import Compilation, compile_version, open_compiled
 from registry.flavors.contract import Admission, Flavor, Loaded
 from registry.flavors.formats import HEAD_BYTES, ONNX, SKLEARN, SKOPS, recognise
-from registry.flavors.golden import replay
+from registry.flavors.golden import answers_row_by_row, replay
 from registry.flavors.quiet import quieten_for_good
 from registry.flavors.skew import require_admissible, require_servable
 from registry.flavors.sklearn import find_form
@@ -25,6 +25,7 @@ __all__ = [
     "Flavor",
     "Loaded",
     "admit",
+    "answers_row_by_row",
     "compile_version",
     "find_form",
     "open_compiled",

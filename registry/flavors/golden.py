@@ -57,6 +57,26 @@ def replay(loaded: Loaded, golden: bytes) -> None:
             raise ModelUnloadable(text, log_detail=text)
 
 
+def answers_row_by_row(loaded: Loaded, golden: bytes) -> bool:
+    """Tell whether the golden rows get the same answers each by itself and in two halves: else no call may be joined or cut.
+
+    Raises ModelUnloadable. Where a row's answer depends on the rows beside it (non-negative matrix factorisation), joining would show
+    one caller's rows in another's answer.
+    """
+    inputs, expected = decode_golden(golden)
+    middle = inputs.rows // 2
+    for start, stop in ((0, middle), (middle, inputs.rows)) if middle else ():
+        part = frames.take_rows(inputs, start, stop)
+        for method, outputs in expected.items():
+            try:
+                now = loaded.call(method, part, {})
+            except ModelyardError:
+                return False
+            if find_difference(outputs.take(start, stop), now) is not None:
+                return False
+    return True
+
+
 def find_difference(golden: frames.Outputs, now: frames.Outputs) -> str | None:
     """Return where two outputs first differ and both values, or None where they are the same."""
     if len(golden.parts) != len(now.parts) or golden.multi != now.multi:

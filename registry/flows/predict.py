@@ -89,17 +89,18 @@ def _cached(
     kept_under = digest(key) if asks else b""
     if not (asks or hot):  # many rows of a quick model: telling whether they are others' rows costs more than it saves
         return _compute(version, request, inputs, serving), "miss" if look_up else "bypass", "none"
-    flight, leads = serving.computing.join(key if hot else kept_under)
+    flying = (key if hot else kept_under, look_up)  # who must not look up doesn't share what another one looked up
+    flight, leads = serving.computing.join(flying)
     if not leads:
         return flight.result(), "miss" if look_up else "bypass", "shared"
     try:
         answer, cache, tier = _lead(version, request, inputs, kept_under, predictions, serving, look_up=look_up)
-        if hot:
+        if hot and _may_keep(version, answer):
             predictions.put_hot(key, answer)
     except BaseException as error:
-        serving.computing.land(key if hot else kept_under, None, error)
+        serving.computing.land(flying, None, error)
         raise
-    serving.computing.land(key if hot else kept_under, answer)  # after the filling, so that whoever comes next finds the one or the other
+    serving.computing.land(flying, answer)  # after the filling, so that whoever comes next finds the one or the other
     return answer, cache, tier
 
 
@@ -114,9 +115,14 @@ def _lead(
         if kept is not None:
             return kept, "hit", "redis"
     answer = _compute(version, request, inputs, serving)
-    if kept_under:
+    if kept_under and _may_keep(version, answer):
         predictions.put(kept_under, answer)
     return answer, "miss" if look_up else "bypass", "redis" if kept_under else "memory"
+
+
+def _may_keep(version: Resolved, answer: Answer) -> bool:
+    """Tell whether an answer may stand for the version: not one of a worker that was still up when its runtime had changed."""
+    return answer.runtime == version.runtime
 
 
 def _compute(version: Resolved, request: Request, inputs: bytes, serving: Serving) -> Answer:

@@ -153,7 +153,7 @@ class Answering:
         if len(group) > 1:
             try:
                 outputs = self._compute(group[0].question, frames.join([request.inputs for request in group]), len(group))
-            except ModelyardError:
+            except (ModelyardError, MemoryError):
                 pass  # one of them is bad: each runs alone, so that it can't be another's error
             else:
                 for request, body in zip(group, encode_apart(outputs, [request.rows for request in group]), strict=True):
@@ -164,11 +164,11 @@ class Answering:
 
     def _answer_alone(self, request: Request) -> None:
         try:
-            outputs = self._compute(request.question, request.inputs, 1)
-        except ModelyardError as error:
-            self._send_error(request.connection, error)
+            body = frames.encode_outputs(self._compute(request.question, request.inputs, 1))
+        except (ModelyardError, MemoryError) as error:
+            self._send_error(request.connection, _failed(error))
         else:
-            self._send_outputs(request, frames.encode_outputs(outputs))
+            self._send_outputs(request, body)
 
     def _answer_slice(self) -> None:
         """Compute the next slice of the large request whose turn it is; with its last one, answer it."""
@@ -186,8 +186,8 @@ class Answering:
                 self._large.append(request)
                 return
             body = frames.encode_outputs(sliced.outputs())
-        except ModelyardError as error:
-            self._send_error(request.connection, error)
+        except (ModelyardError, MemoryError) as error:
+            self._send_error(request.connection, _failed(error))
         else:
             self._send_outputs(request, body)
         self._requests += 1
@@ -343,3 +343,10 @@ def encode_apart(outputs: frames.Outputs, counts: list[int]) -> list[bytes]:
         encoded.append(heads[count] + raw[start : start + size])
         start += size
     return encoded
+
+
+def _failed(error: ModelyardError | MemoryError) -> ModelyardError:
+    """Return what a caller is told: an answer too large for the worker's memory is its request's failure, not the worker's end."""
+    return (
+        error if isinstance(error, ModelyardError) else PredictionFailed(log_detail="the answer takes more memory than the worker may have")
+    )

@@ -25,7 +25,7 @@ class Connection:
         self._incoming = bytearray()  # of the size of a frame that comes in pieces
         self._room = memoryview(b"")  # what of `_incoming` is still to come
         self.descriptor = sock.fileno()
-        self.outgoing = b""
+        self.outgoing = memoryview(b"")  # a view, so that what is left of a large answer isn't copied at each turn
 
     @property
     def closed(self) -> bool:
@@ -46,7 +46,7 @@ class Connection:
 
     def send(self, frame: bytes) -> None:
         """Send what goes out at once; the rest is `outgoing`."""
-        self.outgoing += frame
+        self.outgoing = memoryview(b"".join((self.outgoing, frame)) if self.outgoing else frame)
         self.flush()
 
     def flush(self) -> None:
@@ -60,7 +60,7 @@ class Connection:
     def close(self) -> None:
         """Close it; what didn't go out is lost."""
         self._sock.close()
-        self.descriptor, self.outgoing = -1, b""
+        self.descriptor, self.outgoing = -1, memoryview(b"")
 
     def _read_more(self) -> list[bytes | bytearray]:
         """Read more of a frame that comes in pieces, straight to its place."""

@@ -50,6 +50,7 @@ class Worker:
     form: str = ""
     anonymous_bytes: int = 0
     measured_calls: int = -1
+    measured_at: float = 0.0
     started_at: float = field(default_factory=time.monotonic)
     last: Activity = field(default=Activity(0, 0, 0, 0, 0))
 
@@ -67,7 +68,7 @@ class Worker:
 
     def measure(self) -> None:
         """Find out exactly what ending it would give back, which takes the kernel 10 ms or more."""
-        self.measured_calls = self.activity.calls
+        self.measured_calls, self.measured_at = self.activity.calls, time.monotonic()
         self.anonymous_bytes = anonymous_bytes(self.pid) or self.anonymous_bytes
         self.bytes = private_bytes(self.pid) or self.bytes
 

@@ -88,7 +88,7 @@ class Sliced:
         start, whole = self._done_rows, self._inputs.rows
         rows = max(pace.rows, whole // MOST_SLICES) if pace.call_ns else 1
         self._done_rows = min(whole, start + rows)
-        return rows_of(self._inputs, start, self._done_rows)
+        return frames.take_rows(self._inputs, start, self._done_rows)
 
     def add(self, outputs: frames.Outputs, elapsed_ns: int) -> bool:
         """Take down what the next slice gave; True with the last one. Raises PredictionFailed where all is too large to be sent."""
@@ -105,17 +105,6 @@ class Sliced:
             return put_together(self._parts)
         except (MemoryError, ValueError) as error:
             raise PredictionFailed(log_detail=f"the slices' outputs can't be put together: {error}") from error
-
-
-def rows_of(inputs: frames.Inputs, start: int, stop: int) -> frames.Inputs:
-    """Return the rows from `start` up to `stop`."""
-    match inputs:
-        case frames.Matrix(array):
-            return frames.Matrix(array[start:stop])
-        case frames.Texts(values):
-            return frames.Texts(values[start:stop])
-        case frames.Table(names, columns):
-            return frames.Table(names, tuple(column[start:stop] for column in columns))
 
 
 def put_together(many: Sequence[frames.Outputs]) -> frames.Outputs:

@@ -207,7 +207,11 @@ class Supervisor:
         command = [sys.executable, "-m", GRANIAN_MAIN, "".join(map(str, report_to))]
         command += [*(part for name, value in options.items() for part in (f"--{name}", str(value)))]
         command += ["--respawn-failed-workers", "--no-access-log", "--no-ws", "registry.wsgi:app"]
-        environment = child_environment(PROMETHEUS_MULTIPROC_DIR=str(self._instance.metrics), PYTHONDONTWRITEBYTECODE="1")
+        environment = child_environment(
+            PROMETHEUS_MULTIPROC_DIR=str(self._instance.metrics),
+            PYTHONDONTWRITEBYTECODE="1",
+            OPENBLAS_NUM_THREADS="1",  # it forks web processes, so it must have no threads; NumPy's would stand idle there anyway
+        )
         return exec_child(command, environment=environment, folder=ROOT, keep=report_to)
 
     def _worker_exited(self, number: int, status: int) -> None:

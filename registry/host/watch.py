@@ -46,6 +46,7 @@ class Watch:
         self._idle_ns = int(config.idle_seconds * 1e9)
         self._worker_bytes = config.worker_memory_bytes or budget.limit_bytes
         self._measured = 0
+        self._due: Worker | None = None
         self._exact_after = 0.0
         self._tasks: set[asyncio.Future[object]] = set()
 
@@ -78,9 +79,9 @@ class Watch:
         if not loaded:
             return
         self._measured = (self._measured + 1) % len(loaded)
-        worker = loaded[self._measured]
+        worker = self._find_due(loaded) or loaded[self._measured]
         worker.estimate()
-        if worker.bytes > self._worker_bytes or self._is_due(worker):
+        if worker.bytes > self._worker_bytes or worker is self._due:
             worker.measure()
         if worker.bytes > self._worker_bytes:
             self._counts["kills_memory"] += 1
@@ -88,11 +89,15 @@ class Watch:
         elif (excess := self._budget.find_excess()) is not None:
             self._begin(self._drain(excess, "evictions"))
 
-    def _is_due(self, worker: Worker) -> bool:
-        if worker.measured_calls == worker.activity.calls or time.monotonic() < self._exact_after:
-            return False
-        self._exact_after = time.monotonic() + EXACT_SECONDS
-        return True
+    def _find_due(self, loaded: Collection[Worker]) -> Worker | None:
+        """Return, once a second, which of those that worked since was measured exactly the longest time ago."""
+        self._due = None
+        if time.monotonic() >= self._exact_after:
+            worked = [worker for worker in loaded if worker.measured_calls != worker.activity.calls]
+            if worked:
+                self._exact_after = time.monotonic() + EXACT_SECONDS
+                self._due = min(worked, key=lambda worker: worker.measured_at)
+        return self._due
 
     def _end_idle(self) -> None:
         if not self._idle_ns:

@@ -55,7 +55,8 @@ def run(order: dict[str, Any], descriptors: list[int], parent: int) -> int:
         return 1
     control.sendall(frames.encode_frame({"loaded": True, "form": loaded.form, "laps": laps.milliseconds}))
     assert listener is not None  # noqa: S101 - a load always brings its listening socket
-    Answering(loaded, listener, control, page, poll, joins=job["joins"], most_seconds=job["prediction_timeout_seconds"]).serve()
+    joins = job["joins"] and (job["golden"] is None or flavors.answers_row_by_row(loaded, _golden_of(job)))
+    Answering(loaded, listener, control, page, poll, joins=joins, most_seconds=job["prediction_timeout_seconds"]).serve()
     return 0
 
 
@@ -105,19 +106,24 @@ def load(stream: BinaryIO, job: dict[str, Any], laps: Laps) -> Loaded:
         loaded = flavors.open_flavor(job["flavor"]).load(stream, job["budget_bytes"])
         flavors.require_servable(loaded.recorded, golden=job["golden"] is not None, accepted=job["accept_skew"])
         laps.note("load")
-        golden = job["golden"]
-        flavors.find_form(loaded, golden)
+        flavors.find_form(loaded, job["golden"])
         if job["runtime"] == "fast":
-            loaded, golden = flavors.open_compiled(loaded, job["signature"]), job["fast_golden"]
+            loaded = flavors.open_compiled(loaded, job["signature"])
         laps.note("form")
-        if golden is not None:
-            flavors.replay(loaded, golden)
+        if job["golden"] is not None:
+            flavors.replay(loaded, _golden_of(job))
         laps.note("replay")
     except ModelUnloadable as error:
         if ran_out_of_memory(error):
             raise _too_large() from None
         raise
     return loaded
+
+
+def _golden_of(job: dict[str, Any]) -> bytes:
+    """Return the golden predictions of the runtime that a version is loaded with."""
+    golden: bytes = job["fast_golden"] if job["runtime"] == "fast" else job["golden"]
+    return golden
 
 
 def _too_large() -> TooLargeForBudget:

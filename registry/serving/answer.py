@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+RUNTIMES = ("exact", "fast")
+
 
 class Answer(NamedTuple):
     """Encoded outputs (see `frames.encode_outputs`), and the runtime that computed them: `exact` or `fast`."""

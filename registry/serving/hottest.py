@@ -40,7 +40,8 @@ class Hottest:
             entry = self._old.get(key)
             if entry is None:
                 return None
-            self._keep(key, entry)
+            if entry[3] >= time.monotonic():
+                self._keep(key, entry)
         outputs, runtime, _, ends = entry
         return Answer(outputs, runtime) if ends >= time.monotonic() else None
 

@@ -5,6 +5,7 @@ Used towards the host process and towards workers; says exactly whether a questi
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import socket
 import struct
@@ -90,8 +91,9 @@ class Link:
 
     def close(self) -> None:
         """Close the idle connections."""
-        while self._idle:
-            self._idle.pop().sock.close()
+        with contextlib.suppress(IndexError):  # another thread may close them, too
+            while True:
+                self._idle.pop().sock.close()
 
     def _connect(self) -> _Connection:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

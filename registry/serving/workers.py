@@ -22,7 +22,7 @@ from registry.errors import (
     VersionStarting,
     from_wire,
 )
-from registry.serving.answer import Answer
+from registry.serving.answer import RUNTIMES, Answer
 from registry.serving.link import Link, NoAnswerInTime, NotAnswered, NotHeard
 
 ANSWER_GRACE_SECONDS = 5.0
@@ -98,7 +98,10 @@ class Workers:
             else:
                 if "error" in header:
                     raise from_wire(header)
-                return Answer(bytes(body), header["runtime"])
+                runtime = header.get("runtime")
+                if runtime not in RUNTIMES:
+                    raise PredictionFailed(log_detail="the worker's answer names no runtime")
+                return Answer(bytes(body), runtime)
             gone = endpoint.worker
             self._forget(version_id, endpoint)
         raise VersionStarting("Its worker is being replaced; ask again.", retry_after_seconds=1)

@@ -54,11 +54,12 @@ def test_while_postgresql_is_away_what_is_known_is_served_and_the_rest_is_refuse
     callers = list(connect_to_each(service, service.admin_key).values())
     for caller in callers:
         wait_until(lambda one=caller: one.send("POST", "/models/sum", ROW)[0] == 200, "the model is served")  # type: ignore[misc]
+    fresh = service.make_key("predict")
     went = time.monotonic()
     go()
     try:
         _known_goes_on(callers)
-        _unknown_is_refused(service, callers)
+        _unknown_is_refused(service, callers, fresh)
         _changes_are_refused_quickly(callers)
         _health_says_so(service)
         assert time.monotonic() - went < STALE_OK_SECONDS + 20
@@ -83,7 +84,10 @@ def _known_goes_on(callers: list[Connection]) -> None:
             assert time.monotonic() - started < 1.0
 
 
-def _unknown_is_refused(service: RunningService, callers: list[Connection]) -> None:
+def _unknown_is_refused(service: RunningService, callers: list[Connection], fresh_key: str) -> None:
+    refused = httpx.post(f"{service.url}/models/sum/1", headers={"Authorization": f"Bearer {fresh_key}"}, json=ROW, timeout=10)
+    assert (refused.status_code, refused.json()["type"].rsplit("/", 1)[-1]) == (503, "registry-unavailable")
+    assert {"retry-after", "x-request-id"} <= set(refused.headers)
     for path in ("/models/other/1", "/models/sum/@unheard-of"):
         started = time.monotonic()
         status, problem = callers[0].send("POST", path, ROW)

@@ -7,10 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.decomposition import MiniBatchNMF
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from registry import flavors, frames
 from registry.errors import ModelUnloadable
 from registry.flavors import golden
+from registry.flavors.golden import answers_row_by_row, encode_golden
+from registry.flavors.sklearn import LoadedEstimator
 from registry.frames import Outputs
 from registry.signature import Signature
 from tests.fixture_models import CASES, case_of, dump
@@ -126,3 +132,19 @@ def test_the_same_model_gives_the_same_golden_bytes() -> None:
     first, second = (flavors.admit(io.BytesIO(blob), {}) for _ in range(2))
     assert first == second
     assert Signature.from_dict(first.signature) == Signature.from_dict(second.signature)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("step", "alone"),
+    [(MiniBatchNMF(n_components=3, random_state=0), False), (StandardScaler(), True)],
+    ids=["factorisation", "scaler"],
+)
+def test_a_model_whose_rows_depend_on_each_other_is_noticed(step: Any, *, alone: bool) -> None:
+    """Its requests are neither joined nor cut: one caller's rows would show in another's answer."""
+    rows = np.random.default_rng(0).random((60, 4))
+    loaded = LoadedEstimator(make_pipeline(step, LogisticRegression()).fit(rows, rows[:, 0] > 0.5))
+    inputs = frames.Matrix(rows[:8])
+    golden = encode_golden(inputs, {method: loaded.call(method, inputs, {}) for method in ("predict", "predict_proba")})
+    assert golden is not None
+    assert answers_row_by_row(loaded, golden) is alone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from collections.abc import Iterator
@@ -56,6 +57,21 @@ def test_each_answer_is_written_and_counted_once(capsys: pytest.CaptureFixture[s
         "model": "once", "version": 1, "cache": "miss", "rows": 1, "validate_ms": 0.1, "predict_ms": 0.5, "event": "request", "level": "info",
         "timestamp": "2027-01-15T08:00:00.250000Z",
     }  # fmt: skip
+
+
+def test_lines_are_written_whole_into_a_pipe_that_others_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No write is longer than what a pipe takes in one piece, unless a single line is."""
+    writes: list[str] = []
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "write", writes.append)
+    monkeypatch.setattr("sys.stderr", stream)
+    made = Ledger()
+    for number in range(500):
+        made.add(answered(number, "pipe"))
+    made.settle()
+    assert sum(len(lines(text)) for text in writes) == 500
+    assert all(text.endswith("\n") and len(text.encode()) <= 4096 for text in writes)
+    assert len(writes) < 100
 
 
 def test_whoever_answers_while_too_many_wait_writes_them(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from registry import frames
 from registry.errors import PredictionFailed
-from registry.host.slices import FIRST_ROWS, GROWTH, SLICE_NS, WHOLE_ROWS, Pace, Sliced, put_together, rows_of
+from registry.host.slices import FIRST_ROWS, GROWTH, SLICE_NS, WHOLE_ROWS, Pace, Sliced, put_together
 
 MS = 1_000_000
 
@@ -159,4 +159,4 @@ def test_an_answer_that_cant_be_sent_fails_before_it_is_whole(monkeypatch: pytes
 
 def test_rows_past_the_end_are_left_out() -> None:
     """The last slice is shorter."""
-    assert rows_of(frames.Texts(["a", "b"]), 1, 5).rows == 1
+    assert frames.take_rows(frames.Texts(["a", "b"]), 1, 5).rows == 1

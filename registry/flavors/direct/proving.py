@@ -37,11 +37,11 @@ def proven_form(estimator: Any, golden: frames.Inputs, ask: Ask, *, by_column: b
         return None
     methods = {name: method for name, method in form.methods.items() if callable(anatomy.read(estimator, name))}
     shown = frames.Matrix(golden.array[:MOST_GOLDEN_ROWS])
-    rows = np.concatenate([one.array for one in trial_rows(estimator, shown, missing=range(form.width) if form.missing else ())])  # type: ignore[union-attr]
     kept = DirectForm(methods, form.width, golden.array.dtype, by_column)
     try:
+        rows = np.concatenate([one.array for one in trial_rows(estimator, shown, missing=range(form.width) if form.missing else ())])  # type: ignore[union-attr]
         return kept if methods and _holds(form, kept, rows, ask) else None
-    except Exception:  # noqa: BLE001 - the estimator refuses the rows, so nothing can be compared
+    except Exception:  # noqa: BLE001 - the estimator refuses the rows, or holds what no row can be made of: nothing can be compared
         return None
 
 
