@@ -20,10 +20,11 @@ SLICE_NS = 5_000_000
 CALLS_WORTH = 4
 #: A request has at most about so many slices, whatever was measured: splitting must not multiply what it costs.
 MOST_SLICES = 64
-#: A request of no more rows is computed whole unless that is known to take long: cut differently, the last bits of some models' numbers
-#: differ (BLAS), and whoever compares a few hundred rows with the estimator in a notebook should see the same ones.
-WHOLE_ROWS = 512
-WHOLE_NS = 100_000_000
+#: A request is computed whole unless it is known to take longer than this, or nothing is known and it has more rows: a call's own cost
+#: comes again with each slice, and cut differently, the last bits of some models' numbers differ (BLAS), so that whoever compares a
+#: thousand rows with the estimator in a notebook wouldn't see the same ones.
+WHOLE_NS = 50_000_000
+WHOLE_ROWS = 4096
 FIRST_ROWS = 4
 GROWTH = 8
 JOINED_ROWS = range(64, 4096)
@@ -54,7 +55,8 @@ class Pace:
         """Tell whether a request of so many rows is worth splitting: whether it takes more than two slices, and is large or slow."""
         if rows <= 2 * self.rows:
             return False
-        return rows > WHOLE_ROWS or rows * self._cost_ns > WHOLE_NS * self._measured_rows > 0
+        known = self._measured_rows > 0
+        return rows * self._cost_ns > WHOLE_NS * self._measured_rows if known else rows > WHOLE_ROWS
 
     def note(self, rows: int, cpu_ns: int) -> None:
         """Learn from a call: one of a single row tells what a call costs by itself, one of many rows what a row adds to that."""
