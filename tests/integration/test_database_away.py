@@ -51,10 +51,10 @@ def test_while_postgresql_is_away_what_is_known_is_served_and_the_rest_is_refuse
 ) -> None:
     """Then even the known is refused, and once the server is back everything works again, on every web process."""
     go, come_back = away
+    fresh = service.make_key("predict")  # before the requests, with which each process takes note of this change
     callers = list(connect_to_each(service, service.admin_key).values())
     for caller in callers:
         wait_until(lambda one=caller: one.send("POST", "/models/sum", ROW)[0] == 200, "the model is served")  # type: ignore[misc]
-    fresh = service.make_key("predict")
     went = time.monotonic()
     go()
     try:
