@@ -15,8 +15,9 @@ COPY requirements.lock ./
 COPY requirements/fast.lock requirements/lz4.lock requirements/onnx.lock requirements/skops.lock requirements/
 # Formats beside joblib's, and the runtime `fast`: docker build --build-arg EXTRAS="skops onnx lz4 fast" .
 ARG EXTRAS=""
-RUN --mount=type=cache,target=/root/.cache/pip \
-    python -m pip --python /opt/modelyard/bin/python install --require-hashes -r requirements.lock \
+RUN --mount=type=cache,target=/var/cache/pip \
+    export PIP_CACHE_DIR=/var/cache/pip \
+    && python -m pip --python /opt/modelyard/bin/python install --require-hashes -r requirements.lock \
     && for extra in ${EXTRAS}; do \
         python -m pip --python /opt/modelyard/bin/python install --require-hashes -r "requirements/${extra}.lock" || exit 1; \
     done
