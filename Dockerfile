@@ -21,12 +21,15 @@ RUN --mount=type=cache,target=/var/cache/pip \
     && for extra in ${EXTRAS}; do \
         python -m pip --python /opt/modelyard/bin/python install --require-hashes -r "requirements/${extra}.lock" || exit 1; \
     done
-COPY pyproject.toml README.md LICENSE config.py ./
+COPY pyproject.toml LICENSE config.py ./
+COPY modelyard modelyard
 COPY registry registry
 COPY migrations migrations
 COPY deploy/make_secrets.py deploy/make_secrets.py
+COPY deploy/server/pyproject.toml deploy/server/pyproject.toml
+COPY examples/demo.py examples/demo.py
 # In place, as in a checkout: the code finds migrations/ beside registry/. Compiled now, since the running tree is read-only.
-RUN python -m pip --python /opt/modelyard/bin/python install --no-cache-dir --no-deps --no-build-isolation --editable . \
+RUN python -m pip --python /opt/modelyard/bin/python install --no-cache-dir --no-deps --no-build-isolation --editable . --editable deploy/server \
     && /opt/modelyard/bin/python -m compileall -q .
 
 FROM ${PYTHON_IMAGE}

@@ -23,7 +23,7 @@ $(foreach extra,$(filter-out $(KNOWN_EXTRAS),$(WANTED_EXTRAS)),$(error There is 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve demo test coverage fuzz bench bench-all check fmt lock clean
+.PHONY: help serve demo test release coverage fuzz bench bench-all check fmt lock clean
 
 help:  ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ serve: .venv/server.done $(WANTED_EXTRAS:%=.venv/extra-%.done)  ## Set up what i
 	@exec $(BIN)/modelyard serve
 
 demo: .venv/server.done  ## Publish two versions of a real model, predict, point an alias, roll back
-	@exec $(BIN)/python examples/demo.py
+	@exec $(BIN)/modelyard demo
 
 test: .venv/dev.done  ## Run the tests (PYTEST_ARGS="-k alias" for a part of them)
 ifdef PYTEST_ARGS
@@ -62,6 +62,12 @@ bench: .venv/server.done  ## Measure beside naive Flask and FastAPI on this mach
 bench-all: .venv/server.done .venv/extra-fast.done  ## Measure beside every other server and write benchmarks/RESULTS.md, in 25 minutes once all are installed
 	@$(BIN)/python -m benchmarks.side_by_side --budget=23 --publish $(BENCH_ARGS)
 
+release: .venv/dev.done  ## Build the client's wheel and source distribution into dist/, and check what a package index would show
+	@rm -rf dist build
+	@$(BIN)/uv build --quiet --offline --no-build-isolation --python $(BIN)/python --out-dir dist
+	@$(BIN)/twine check --strict dist/modelyard-*
+	@rm -rf build
+
 check: .venv/dev.done  ## Lint, formatting, types, and which module may import which
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -75,10 +81,11 @@ fmt: .venv/dev.done  ## Format the code and mend what ruff can mend by itself
 lock: .venv/dev.done  ## Lock the dependencies anew (LOCK_ARGS=--upgrade for newer versions)
 	@$(LOCK) $(LOCK_ARGS) requirements/server.in --output-file requirements.lock
 	@$(LOCK) $(LOCK_ARGS) requirements/dev.in --output-file requirements/dev.lock
+	@$(LOCK) $(LOCK_ARGS) requirements/client.in --output-file requirements/client.lock
 	@for extra in $(KNOWN_EXTRAS); do $(LOCK) $(LOCK_ARGS) requirements/$$extra.in --output-file requirements/$$extra.lock || exit 1; done
 
 clean:  ## Remove what was made here, but for instance/, which holds your models
-	@rm -rf .venv .bench .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	@rm -rf .venv .bench dist build site .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache *.egg-info
 	@find . -name __pycache__ -type d -not -path './instance/*' -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -86,11 +93,11 @@ clean:  ## Remove what was made here, but for instance/, which holds your models
 		{ echo "Modelyard needs Python 3.11 or newer and '$(PYTHON)' is not; try: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
-.venv/server.done: .venv/bin/python requirements.lock pyproject.toml
+.venv/server.done: .venv/bin/python requirements.lock pyproject.toml deploy/server/pyproject.toml
 	@echo "Installing the server's packages into .venv ..."
 	@$(PIP) install --require-hashes -r requirements.lock
-	@$(PIP) install --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m compileall -q config.py registry
+	@$(PIP) install --no-deps --no-build-isolation -e . -e deploy/server
+	@$(BIN)/python -m compileall -q config.py modelyard registry
 	@touch $@
 
 # An extra stays installed until `make clean`: `make serve` without it goes on with it.

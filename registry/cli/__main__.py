@@ -3,6 +3,6 @@
 Tests and the demo start the service through it, so that they run the code beside them and no installed other.
 """
 
-from registry.cli.main import main
+from modelyard.cli.main import main
 
-main()
+main(prog_name="modelyard")

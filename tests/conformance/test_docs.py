@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click import Command, Context, Group
 
-from registry.cli import main
+from modelyard.cli.main import main
 from tests import publishing_tables
 from tests.readme_tables import README, with_tables
 from tests.running import RunningService, running

@@ -21,13 +21,13 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sklearn.linear_model import LinearRegression
 
+from tests.clean_environment import lay_package, lay_packages
 from tests.running import dumped
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +61,7 @@ class Image:
 
     def command(self, *words: str) -> list[str]:
         """Return the entry point with its words. The script's first line would name another Python, so it is called as a module is."""
-        return [str(self.python), "-c", "import sys; from registry.cli import main; sys.argv[0] = 'modelyard'; main()", *words]
+        return [str(self.python), "-c", "import sys; from modelyard.cli.main import main; sys.argv[0] = 'modelyard'; main()", *words]
 
     def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
         """Start the entry point as the image's user (if we are root: nobody else may change to another)."""
@@ -111,22 +111,6 @@ def lay_base(prefix: Path) -> Path:
     return prefix / "bin" / version
 
 
-def lay_packages(target: Path) -> None:
-    """Copy what requirements.lock names from this environment, and nothing else that happens to be installed in it."""
-    target.mkdir(parents=True)
-    for name, version in re.findall(
-        r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==(\S+)", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE
-    ):
-        distribution = metadata.distribution(name)
-        assert distribution.version == version, f"{name} {distribution.version} is installed, {version} is locked: run make test"
-        for file in distribution.files or []:
-            source = Path(str(distribution.locate_file(file)))
-            if ".." in file.parts or "__pycache__" in file.parts or not source.is_file():
-                continue
-            (target / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target / file)
-
-
 def lay_code(app: Path) -> None:
     """Copy what the Dockerfile's COPY instructions copy."""
     for name, value in instructions():
@@ -168,6 +152,8 @@ def image() -> Iterator[Image]:
         packages = tree / "usr/lib" / python.name / "site-packages"
         lay_packages(packages)
         lay_code(tree / "app")
+        for project in ("modelyard", "modelyard-server"):
+            lay_package(project, packages, only_metadata=True)
         (packages / "modelyard.pth").write_text(f"{tree / 'app'}\n", encoding="utf-8")  # what the editable install leaves
         make_read_only(tree)
         for folder in (instance, temporary):

@@ -1,0 +1,111 @@
+"""Tables and cards for people: fitted to a terminal by Rich, plain and untruncated in a pipe.
+
+Every text goes through `plain` and is never read as markup. No colour goes into a pipe, whatever the environment asks for, and
+none anywhere under NO_COLOR.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from rich import box
+from rich.console import Console
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from modelyard.cli.printing import is_terminal, note, plain, print_document
+
+T = TypeVar("T")
+_GAP = "  "
+
+
+def print_list(rows: Iterable[dict[str, Any]], *, as_json: bool, limit: int, nothing: str) -> None:
+    """Print records as a table, or their `raw` members as a JSON array; say so where there are more than `limit`."""
+    taken, more = up_to(rows, limit)
+    if as_json:
+        print_document([row["raw"] for row in taken])
+    elif taken:
+        print_table([{name: cell for name, cell in row.items() if name != "raw"} for row in taken])
+    else:
+        note(nothing)
+    if more:
+        note(f"There are more than {limit}; --limit 0 prints all.")
+
+
+def up_to(items: Iterable[T], limit: int) -> tuple[list[T], bool]:
+    """Return the first `limit` items, or all for 0, and whether there are more."""
+    if not limit:
+        return list(items), False
+    taken = list(islice(items, limit + 1))
+    return taken[:limit], len(taken) > limit
+
+
+def print_table(rows: Sequence[dict[str, Any]]) -> None:
+    """Print rows under their names; columns that are empty throughout are left out on a terminal."""
+    names = list(rows[0])
+    cells = [[_cell(row[name]) for name in names] for row in rows]
+    right = [all(isinstance(row[name], int | float) for row in rows) for name in names]
+    if not is_terminal():
+        _print_plain(names, cells)
+        return
+    shown = [index for index in range(len(names)) if any(row[index] for row in cells)]
+    console = _console()
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style=_style(console, bold=True))
+    for index in shown:
+        table.add_column(Text(names[index]), justify="right" if right[index] else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(row[index]) for index in shown))
+    console.print(table)
+
+
+def print_card(pairs: Iterable[tuple[str, Any]]) -> None:
+    """Print one record: a name and a text on each line; what is empty is left out."""
+    lines: list[tuple[str, str]] = [found for name, value in pairs for found in _lines(name, value)]
+    width = max((len(name) for name, _ in lines), default=0)
+    if not is_terminal():
+        sys.stdout.write("".join(f"{name.ljust(width)}{_GAP}{line}".rstrip() + "\n" for name, line in lines))
+        sys.stdout.flush()
+        return
+    console = _console()
+    card = Table.grid(padding=(0, 2))
+    card.add_column(style=_style(console, bold=True), no_wrap=True)
+    card.add_column(overflow="fold")
+    for name, line in lines:
+        card.add_row(Text(name), Text(line))
+    console.print(card)
+
+
+def _lines(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield the lines of one entry, the name on the first alone."""
+    texts = value if isinstance(value, list | tuple) else str(value).split("\n") if value is not None else []
+    shown = [plain(text) for text in texts]
+    if any(shown):
+        yield from zip([name] + [""] * (len(shown) - 1), shown, strict=True)
+
+
+def _print_plain(names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    lines = [[name.upper() for name in names], *cells]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(names))]
+    for line in lines:
+        padded = _GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        sys.stdout.write(padded.rstrip() + "\n")
+    sys.stdout.flush()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:g}" if isinstance(value, float) else plain(value)
+
+
+def _console() -> Console:
+    # told, not guessed: the environment could ask for colours in a pipe
+    return Console(file=sys.stdout, force_terminal=is_terminal(), markup=False, highlight=False, emoji=False)
+
+
+def _style(console: Console, *, bold: bool) -> Style:
+    return Style.null() if console.no_color else Style(bold=bold)
