@@ -9,11 +9,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modelyard.client import Client
+    from modelyard.client import About, Client
     from modelyard.errors import ConnectionFailed, ModelyardError, Problem
     from modelyard.records import Alias, ApiKey, Event, Model, Move, Prediction, Version
 
 __all__ = [
+    "About",
     "Alias",
     "ApiKey",
     "Client",
@@ -30,7 +31,7 @@ __all__ = [
 #: The one place of the version: both distributions, the server and the tests of the changelog read it here.
 __version__ = "0.1.0"
 
-_HOMES = {"Client": "client", "ModelyardError": "errors", "ConnectionFailed": "errors", "Problem": "errors"}
+_HOMES = {"About": "client", "Client": "client", "ModelyardError": "errors", "ConnectionFailed": "errors", "Problem": "errors"}
 
 
 def __getattr__(name: str) -> Any:

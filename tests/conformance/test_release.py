@@ -150,7 +150,7 @@ def test_the_installed_client_talks_to_a_service(clean: CleanEnvironment, shared
 
 
 def test_a_callers_types_are_checked_strictly(clean: CleanEnvironment) -> None:
-    """mypy finds the installed package's types: right use passes, wrong use is told."""
+    """The installed package types are found by mypy: right use passes, wrong use is told."""
     for name, text, status in (("right.py", CALLER, 0), ("wrong.py", WRONG_CALLER, 1)):
         (clean.home / name).write_text(text, encoding="utf-8")
         words = ["--strict", "--python-executable", str(clean.python), "--cache-dir", str(clean.home / "cache"), name]

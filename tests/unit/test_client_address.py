@@ -1,0 +1,170 @@
+"""Where the client finds address and key, what it tells of errors, and that nothing tells the key."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+import modelyard
+from modelyard import Client, errors, profiles
+from modelyard.errors import ConfigurationError, Problem, every_problem, problem_of
+from modelyard.operating import model_path, path_of
+from modelyard.transport import _retry_after_seconds
+from registry.errors import every_error
+
+pytestmark = pytest.mark.unit
+
+PROFILES = """
+default = "work"
+[profiles.work]
+url = "https://models.example.org/yard/"
+key = "my_work_key"
+[profiles.home]
+key = "my_home_key"
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have an empty configuration folder, and nothing in the environment."""
+    for name in ("MODELYARD_URL", "MODELYARD_KEY", "MODELYARD_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_an_address_comes_from_arguments_a_profile_the_environment_or_the_default_profile(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this order; without any it is a service on this machine."""
+    assert profiles.read_address() == profiles.Address("http://127.0.0.1:8000", None)
+    (folder / "modelyard.toml").write_text(PROFILES)
+    assert profiles.read_address() == profiles.Address("https://models.example.org/yard/", "my_work_key")
+    assert profiles.read_address(profile="home") == profiles.Address("http://127.0.0.1:8000", "my_home_key")
+    monkeypatch.setenv("MODELYARD_PROFILE", "home")
+    assert profiles.read_address().key == "my_home_key"
+    monkeypatch.setenv("MODELYARD_URL", "http://other:1")
+    monkeypatch.setenv("MODELYARD_KEY", "my_env_key")
+    assert profiles.read_address() == profiles.Address("http://other:1", "my_env_key")
+    assert profiles.read_address(profile="work").key == "my_work_key"
+    assert profiles.read_address("http://third:1", "my_own_key") == profiles.Address("http://third:1", "my_own_key")
+
+
+def test_the_key_of_a_profile_goes_to_no_other_address(folder: Path) -> None:
+    """An address that was given by itself gets no key that was kept for another."""
+    (folder / "modelyard.toml").write_text(PROFILES)
+    assert profiles.read_address("http://elsewhere:1").key is None
+    assert profiles.read_address("http://elsewhere:1", profile="work").key is None
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[profiles", "isn't valid TOML"),
+        ('default = "gone"', "no profile 'gone'.*there are: none"),
+        ('default = "x"\n[profiles.x]\nurl = 7', "must be texts"),
+    ],
+)
+def test_a_profile_file_that_can_not_be_used_says_why(folder: Path, content: str, words: str) -> None:
+    """And names the file."""
+    (folder / "modelyard.toml").write_text(content)
+    with pytest.raises(ConfigurationError, match=words):
+        profiles.read_address()
+
+
+@pytest.mark.parametrize("url", ["models.example.org", "ftp://x", "http://", "http://user:pass@x", "http://x?a=b"])
+def test_what_is_no_address_is_refused_at_once(url: str) -> None:
+    """Before a key is sent anywhere."""
+    with pytest.raises(ConfigurationError):
+        Client(url, "my_k")
+
+
+def test_without_a_key_it_is_said_how_to_give_one() -> None:
+    """At the first call that needs one."""
+    with Client("http://127.0.0.1:9") as client, pytest.raises(ConfigurationError, match="MODELYARD_KEY"):
+        client.me()
+
+
+def test_nothing_shows_the_key() -> None:
+    """Neither the client nor the address."""
+    with Client("http://127.0.0.1:9", "my_secret") as client:
+        assert "my_secret" not in repr(client) + repr(profiles.Address("http://x", "my_secret"))
+
+
+@pytest.mark.parametrize(
+    ("selector", "path"),
+    [
+        ("churn", "/models/churn/@production"),
+        ("churn@canary", "/models/churn/@canary"),
+        ("churn/7", "/models/churn/7"),
+        ("churn/@latest", "/models/churn/@latest"),
+        ("a b/1?x", "/models/a%20b/1%3Fx"),
+        ("a/../../keys", "/models/a/..%2F..%2Fkeys"),
+    ],
+)
+def test_a_selector_becomes_a_path_and_never_another_one(selector: str, path: str) -> None:
+    """What stands in it is quoted."""
+    assert path_of(selector) == path
+
+
+@pytest.mark.parametrize("selector", ["", "/1", "..", "../1", "x/", "x/..", "x@", "@production", "x/@"])
+def test_a_selector_without_a_name_or_version_is_refused(selector: str) -> None:
+    """With the forms that there are."""
+    with pytest.raises(ConfigurationError, match="write churn@production"):
+        path_of(selector)
+    with pytest.raises(ConfigurationError):
+        model_path("..")
+
+
+def test_every_problem_of_the_service_has_its_class_under_the_same_name_and_parent() -> None:
+    """So that what is documented once holds on both sides."""
+    server = {cls.slug: cls for cls in every_error()}
+    client = every_problem()
+    assert client.keys() == server.keys()
+    for slug, cls in client.items():
+        if cls is not Problem:
+            assert cls.__name__ == server[slug].__name__
+            parent = server[slug].__mro__[1].__name__
+            assert cls.__mro__[1].__name__ == ("Problem" if parent == "ModelyardError" else parent)
+
+
+def test_a_problem_prints_what_to_fix_and_where() -> None:
+    """Title, detail, pointers, what was found, the request; also after a trip to another process."""
+    body = {
+        "type": "https://modelyard.dev/problems/signature-mismatch",
+        "title": "The input doesn't fit",
+        "detail": "One value.",
+        "request_id": "abc",
+        "errors": [{"detail": "expected a number", "pointer": "#/data/3/1", "column": "age"}],
+        "found": [{"rule": "name-not-allowed", "name": "os.system"}],
+    }
+    problem = pickle.loads(pickle.dumps(problem_of(422, body, 3.0)))
+    assert isinstance(problem, errors.SignatureMismatch)
+    assert str(problem).splitlines() == [
+        "The input doesn't fit (422): One value.",
+        "  #/data/3/1 (column age): expected a number",
+        "  found rule name-not-allowed, name os.system",
+        "  request abc",
+    ]
+    assert problem.retry_after_seconds == 3.0
+
+
+@pytest.mark.parametrize(("status", "kind"), [(404, errors.NotFound), (429, errors.RateLimited), (503, errors.Unavailable), (418, Problem)])
+def test_a_problem_type_of_a_newer_service_is_known_by_its_status(status: int, kind: type[Problem]) -> None:
+    """What can be caught today can be caught tomorrow."""
+    assert type(problem_of(status, {"type": "https://modelyard.dev/problems/brand-new"})) is kind
+
+
+@pytest.mark.parametrize(("header", "seconds"), [(None, None), ("7", 7.0), ("soon", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)])
+def test_retry_after_is_read_as_a_number_or_a_date(header: str | None, seconds: float | None) -> None:
+    """What can't be read is as if it weren't there."""
+    assert _retry_after_seconds(header) == seconds
+
+
+def test_every_name_of_the_package_is_there() -> None:
+    """`__all__` holds what can be imported, and nothing else can."""
+    assert all(getattr(modelyard, name) is not None for name in modelyard.__all__)
+    with pytest.raises(AttributeError):
+        modelyard.nothing  # noqa: B018 - the look is the test
