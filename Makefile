@@ -23,7 +23,7 @@ $(foreach extra,$(filter-out $(KNOWN_EXTRAS),$(WANTED_EXTRAS)),$(error There is 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve demo test release coverage fuzz bench bench-all check fmt lock clean
+.PHONY: help serve demo test docs release coverage fuzz bench bench-all check fmt lock clean
 
 help:  ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,11 @@ bench: .venv/server.done  ## Measure beside naive Flask and FastAPI on this mach
 bench-all: .venv/server.done .venv/extra-fast.done  ## Measure beside every other server and write benchmarks/RESULTS.md, in 25 minutes once all are installed
 	@$(BIN)/python -m benchmarks.side_by_side --budget=23 --publish $(BENCH_ARGS)
 
+docs: .venv/docs.done  ## Build the documentation site into site/; a warning is an error
+	@rm -rf site
+	@$(BIN)/python -m sphinx -b dirhtml -W --keep-going -q -E -d .venv/doctrees docs site
+	@echo "Open site/index.html, or serve the folder: python3 -m http.server --directory site"
+
 release: .venv/dev.done  ## Build the client's wheel and source distribution into dist/, and check what a package index would show
 	@rm -rf dist build
 	@$(BIN)/uv build --quiet --offline --no-build-isolation --python $(BIN)/python --out-dir dist
@@ -80,6 +85,7 @@ fmt: .venv/dev.done  ## Format the code and mend what ruff can mend by itself
 
 lock: .venv/dev.done  ## Lock the dependencies anew (LOCK_ARGS=--upgrade for newer versions)
 	@$(LOCK) $(LOCK_ARGS) requirements/server.in --output-file requirements.lock
+	@$(LOCK) $(LOCK_ARGS) requirements/docs.in --output-file requirements/docs.lock
 	@$(LOCK) $(LOCK_ARGS) requirements/dev.in --output-file requirements/dev.lock
 	@$(LOCK) $(LOCK_ARGS) requirements/client.in --output-file requirements/client.lock
 	@for extra in $(KNOWN_EXTRAS); do $(LOCK) $(LOCK_ARGS) requirements/$$extra.in --output-file requirements/$$extra.lock || exit 1; done
@@ -104,6 +110,11 @@ clean:  ## Remove what was made here, but for instance/, which holds your models
 .venv/extra-%.done: requirements/%.lock .venv/server.done
 	@echo "Installing the extra $* into .venv ..."
 	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+.venv/docs.done: .venv/server.done requirements/docs.lock
+	@echo "Installing the documentation tools into .venv ..."
+	@$(PIP) install --require-hashes -r requirements/docs.lock
 	@touch $@
 
 .venv/dev.done: .venv/server.done requirements/dev.lock

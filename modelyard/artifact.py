@@ -60,7 +60,7 @@ def read_facts(model: Any) -> dict[str, Any]:
 
 
 def names_in(model: Any) -> list[str]:
-    """Return the classes and functions that a pickle of `model` names, as `module:qualified name`, as far as it can be pickled.
+    """Return the classes and functions that a pickle of `model` names, as `module:qualified name` in its order, as far as it can be pickled.
 
     Pickled once with the arrays' own bytes left out (protocol 5, PEP 574). NumPy's names depend on how arrays are written, so they
     are left to the upload.
@@ -68,8 +68,8 @@ def names_in(model: Any) -> list[str]:
     pickler = _Names()
     with contextlib.suppress(Exception):  # what can't be pickled is named already; the dump will say why
         pickler.dump(model)
-    names = (f"{module}:{name}" for module, name in pickler.found if module.partition(".")[0] != "numpy")
-    return sorted(names)[:MOST_NAMES]
+    names = [f"{module}:{name}" for module, name in pickler.found if module.partition(".")[0] != "numpy"]
+    return names[:MOST_NAMES]
 
 
 class _Names(pickle.Pickler):
@@ -77,14 +77,14 @@ class _Names(pickle.Pickler):
 
     def __init__(self) -> None:
         super().__init__(_Nowhere(), protocol=5, buffer_callback=lambda _buffer: None)
-        self.found: set[tuple[str, str]] = set()
+        self.found: dict[tuple[str, str], None] = {}
 
     def reducer_override(self, obj: Any) -> Any:
         """Note what is pickled by its name; everything is pickled as usual."""
         name = getattr(obj, "__qualname__", None)
         module = getattr(obj, "__module__", None)
         if isinstance(name, str) and isinstance(module, str) and callable(obj):
-            self.found.add((module, name))
+            self.found[module, name] = None
         return NotImplemented
 
 

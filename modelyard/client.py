@@ -19,7 +19,7 @@ import httpx
 
 from modelyard import artifact, git
 from modelyard.download import fetch
-from modelyard.errors import AliasMoved, BodyTooLarge, ConnectionFailed, PageNotFound, Problem, TooManyRows
+from modelyard.errors import AliasMoved, BodyTooLarge, ConnectionFailed, PageNotFound, Problem, TooManyRows, Unavailable
 from modelyard.inputs import JSON, NPY, join, plain, read_example, read_npy, read_outputs, read_rows, shifted
 from modelyard.operating import PRODUCTION, Operating, model_path, path_of, split_selector
 from modelyard.profiles import read_address
@@ -138,8 +138,8 @@ class Client(Operating):
             return self._upload(name, dumped, manifest, idempotency_key or _new_idempotency_key())
 
     def _require_acceptable(self, name: str, manifest: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-        """Let the service refuse what it can refuse without the bytes; one that is too old to be asked says so with the upload."""
-        with contextlib.suppress(PageNotFound):
+        """Let the service refuse what it can refuse without the bytes; one that can't be asked just now, or is too old, will with the upload."""
+        with contextlib.suppress(PageNotFound, Unavailable):
             self._transport.send(
                 "POST", f"{model_path(name)}/versions/check", repeatable=True, **json_body({"manifest": manifest, **facts})
             )

@@ -63,8 +63,6 @@ def read_rows(inputs: Any) -> Rows:
     Taken are NumPy arrays of two dimensions (rows, columns) or of one (one row, or many texts), pandas and polars data frames and
     series, lists of rows, of records or of texts, and dicts of columns or of one record.
     """
-    if hasattr(inputs, "column_names") and hasattr(inputs, "to_pydict"):  # an Arrow table
-        return _of_columns(plain(inputs.to_pydict()))
     if _is_frame(inputs):
         return _of_columns({str(name): plain(inputs[name]) for name in inputs.columns})
     if _is_series(inputs):

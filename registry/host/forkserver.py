@@ -20,7 +20,17 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+# pandas takes Arrow where it happens to be installed, and that starts a thread, which no process that forks may have.
+ARROW = "pyarrow"
+_kept_out = ARROW not in sys.modules
+if _kept_out:
+    sys.modules[ARROW] = None  # type: ignore[assignment]
+
 from registry import flavors
+
+if _kept_out:
+    del sys.modules[ARROW]
+
 from registry.host import lock, worker
 from registry.host.descriptors import receive_message, send_message
 

@@ -25,8 +25,8 @@ from deploy import make_secrets
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 EXTRAS = ("skops", "onnx", "lz4", "fast")
-REQUIREMENTS = {kind: ROOT / f"requirements/{kind}.in" for kind in ("client", "server", "dev", *EXTRAS)}
-LOCKS = {"server": ROOT / "requirements.lock", **{kind: ROOT / f"requirements/{kind}.lock" for kind in ("client", "dev", *EXTRAS)}}
+REQUIREMENTS = {kind: ROOT / f"requirements/{kind}.in" for kind in ("client", "server", "dev", *EXTRAS, "docs")}
+LOCKS = {"server": ROOT / "requirements.lock", **{kind: ROOT / f"requirements/{kind}.lock" for kind in ("client", "dev", *EXTRAS, "docs")}}
 LONG_RUNNING = {"modelyard", "database", "limits", "cache", "nginx"}
 
 
@@ -229,7 +229,7 @@ def test_every_locked_package_has_hashes(kind: str) -> None:
     assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
 
 
-@pytest.mark.parametrize("kind", ["client", "server", *EXTRAS])
+@pytest.mark.parametrize("kind", ["client", "server", *EXTRAS, "docs"])
 def test_every_lock_agrees_with_that_of_the_tests(kind: str) -> None:
     """What stands in both has one version, so that tests run with what is served."""
     served, dev = locked(kind), locked("dev")
@@ -287,7 +287,7 @@ def test_the_version_is_the_same_wherever_it_stands(compose: dict[str, Any]) -> 
 def test_make_lists_every_command_with_a_line_of_help() -> None:
     """`make` alone shows what can be done."""
     listed = dict(re.findall(r"^  make (\S+) +(\S.+)$", run("make").stdout, re.MULTILINE))
-    assert set(listed) == {"help", "serve", "demo", "test", "coverage", "check", "fmt", "lock", "clean", "fuzz", "bench", "bench-all", "release"}
+    assert set(listed) == {"help", "serve", "demo", "test", "coverage", "check", "fmt", "lock", "clean", "fuzz", "bench", "bench-all", "release", "docs"}
 
 
 def test_a_python_that_is_too_old_is_refused_in_one_line(tmp_path: Path) -> None:

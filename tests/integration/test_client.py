@@ -155,7 +155,6 @@ def test_rows_of_every_kind_get_the_estimators_own_answers(
         "columns": {name: column.tolist() for name, column in some.items()},
         "pandas": some[some.columns[::-1]],
         "polars": pl.DataFrame(some.to_dict("list")).select(list(some.columns[::-1])),
-        "arrow": pl.DataFrame(some.to_dict("list")).to_arrow(),
     }
     assert {kind: yard.predict(flowers, given).tolist() for kind, given in kinds.items()} == dict.fromkeys(kinds, expected)
     for one in (some.iloc[0], some.to_numpy()[0], some.iloc[0].to_dict(), some.to_numpy()[0].tolist()):
