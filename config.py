@@ -21,7 +21,7 @@ HIGHEST_PORT = 65535
 MOST_EXTRA_NAMES = 64
 LONGEST_EXTRA_NAME = 200
 #: Variables of the client and of the processes that `modelyard serve` starts; known, though not settings.
-NOT_SETTINGS = frozenset({"MODELYARD_URL", "MODELYARD_KEY"})
+NOT_SETTINGS = frozenset({"MODELYARD_URL", "MODELYARD_KEY", "MODELYARD_PROFILE"})
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})

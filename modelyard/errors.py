@@ -75,7 +75,7 @@ class Problem(ModelyardError):
         super().__init__(self._text())
 
     def _text(self) -> str:
-        lines = [f"{self.title} ({self.status})" if self.detail in ("", self.title) else f"{self.title} ({self.status}): {self.detail}"]
+        lines = [f"{self.title} ({self.status})" if self.detail.rstrip(".") in ("", self.title) else f"{self.title} ({self.status}): {self.detail}"]
         lines += [f"  {finding}" for finding in self.errors]
         lines += [f"  found {_told(found)}" for found in self.members.get("found", ()) if isinstance(found, dict)]
         if self.request_id:

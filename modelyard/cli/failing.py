@@ -58,7 +58,8 @@ def report(error: Exception, *, as_json: bool) -> int:
         return of_error(error)
     if isinstance(error, click.ClickException):
         if as_json:
-            note(document({"type": "about:blank", "title": "Called wrongly", "detail": error.format_message()}))
+            title = TITLES[errors.ConfigurationError if isinstance(error, click.UsageError) else errors.ModelyardError]
+            note(document({"type": "about:blank", "title": title, "detail": error.format_message()}))
         else:
             error.show()
         return error.exit_code

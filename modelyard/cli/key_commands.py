@@ -65,7 +65,9 @@ def show(client: Client, key_id: str, *, as_json: bool) -> None:
 @json_option
 @with_client
 def revoke(client: Client, key_id: str, *, as_json: bool) -> None:
-    """Revoke a key by its id: at once on that host, within a second elsewhere.
+    """Revoke a key by its id.
+
+    At once on that host, within a second elsewhere.
 
     Example: modelyard keys revoke 4fUe0aPq81Zc
     """
@@ -78,9 +80,9 @@ def revoke(client: Client, key_id: str, *, as_json: bool) -> None:
 @json_option
 @with_client
 def rotate(client: Client, key_id: str, overlap_seconds: int, *, as_json: bool) -> None:
-    """Make a new key with the same grants, print it, and end the old one.
+    """Replace a key by a new one and print it.
 
-    The old one goes on for the overlap, if there is one.
+    The new one has the same grants, and is shown this once; the old one ends after the overlap.
 
     Example: modelyard keys rotate 4fUe0aPq81Zc --overlap-seconds 3600
     """

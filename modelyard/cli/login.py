@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from modelyard.cli.asked import asked_of, json_option
 from modelyard.cli.printing import print_document, say
 from modelyard.client import Client
 from modelyard.errors import ConfigurationError
-from modelyard.profiles import DEFAULT_URL, profile_file, read_profiles
+from modelyard.profiles import DEFAULT_URL, URL, profile_file, read_profiles
 from modelyard.records import ApiKey
 
 FIRST_PROFILE = "default"
@@ -29,13 +30,13 @@ _TABLE = re.compile(r"^\s*\[", re.MULTILINE)
 
 
 @click.command()
-@click.argument("url", required=False)
+@click.argument("url", required=False, envvar=URL)
 @json_option
 @click.pass_context
 def login(ctx: click.Context, url: str | None, *, as_json: bool) -> None:
     """Keep a service's address and a key in a profile.
 
-    URL is the address, by default that of the profile. The key is asked for and not shown, or is read from standard input. It is tried,
+    URL is the address; without it --url, MODELYARD_URL or the profile's counts. The key is asked for and not shown, or is read from standard input. It is tried,
     and kept in ~/.config/modelyard.toml, which only you can read; 'modelyard --profile NAME login' keeps it under another name.
 
     Example: modelyard login https://models.example.org
@@ -46,7 +47,9 @@ def login(ctx: click.Context, url: str | None, *, as_json: bool) -> None:
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
         raise click.UsageError("A profile's name has up to 64 letters, digits, - and _.")
     known = content.get("profiles", {}).get(name, {}).get("url")
-    address = url or asked.url or known or DEFAULT_URL
+    from_environment = ctx.get_parameter_source("url") is ParameterSource.ENVIRONMENT
+    given = None if from_environment else url
+    address = given or asked.url or (known if asked.profile else None) or url or known or DEFAULT_URL
     text = _read_key(address)
     with Client(address, text) as client:
         key, address = client.me(), client.url

@@ -7,6 +7,7 @@ HTTP client. Defines no command itself.
 from __future__ import annotations
 
 import difflib
+import errno
 import functools
 import io
 import os
@@ -21,7 +22,7 @@ from modelyard import __version__
 from modelyard.cli.asked import Asked, asked_of
 from modelyard.cli.exits import MEANINGS, Exit
 from modelyard.cli.failing import report
-from modelyard.errors import ModelyardError
+from modelyard.errors import ConfigurationError, ModelyardError
 from modelyard.profiles import names_an_address
 
 #: What is installed beside the client may add commands here; of two with the same name the added one counts, but see `keys`.
@@ -46,6 +47,7 @@ COMMANDS: dict[str, str] = {
     "unload": "modelyard.cli.serving:unload",
     "unpin": "modelyard.cli.serving:unpin",
 }
+SERVER = "Server, where it is installed"
 #: The help of the group, told without importing a command; a test holds it to each command's own.
 SECTIONS: dict[str, dict[str, str]] = {
     "Models": {
@@ -71,7 +73,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "events": "List who did what, when and why.",
         "completion": "Print the script that completes commands in a shell.",
     },
-    "Server, where it is installed": {
+    SERVER: {
         "serve": "Run this host until Ctrl-C or SIGTERM.",
         "demo": "Try the whole journey on a real model.",
         "db": "Look after the registry's database.",
@@ -109,6 +111,8 @@ class Commands(click.Group):
         """Return the command that the words name; of one that isn't there, say which is near."""
         names = self.list_commands(ctx)
         if args[0] not in names and not args[0].startswith("-") and not ctx.resilient_parsing:
+            if args[0] in SECTIONS[SERVER]:
+                ctx.fail(f"{args[0]!r} is the server's, which isn't installed here.")
             near = difflib.get_close_matches(args[0], names, n=1)
             ctx.fail(f"There is no command {args[0]!r}" + (f"; did you mean {near[0]!r}?" if near else "."))
         return super().resolve_command(ctx, args)
@@ -138,13 +142,23 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered must go somewhere
+            _drop_output()
             ctx.exit(Exit.CLOSED_PIPE)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or error.filename is not None:
+                raise
+            _drop_output()
+            ctx.exit(report(ConfigurationError("Standard output can't be written: no space is left."), as_json=asked_of(ctx).as_json))
         except (KeyboardInterrupt, click.Abort):
             click.echo(err=True)  # the terminal shows ^C
             ctx.exit(Exit.INTERRUPTED)
         except (ModelyardError, click.ClickException) as error:
             ctx.exit(report(error, as_json=asked_of(ctx).as_json))
+
+
+def _drop_output() -> None:
+    """Let what is still buffered go nowhere, since where it was to go takes no more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _command(loaded: object) -> click.Command:

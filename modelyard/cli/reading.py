@@ -121,13 +121,13 @@ def _version_rows(versions: Iterator[Version]) -> Iterator[dict[str, Any]]:
             "version": version.version,
             "status": version.status,
             "aliases": ", ".join(f"@{alias}" for alias in version.aliases),
+            "metrics": ", ".join(f"{name}={value:g}" for name, value in version.metrics.items()),
+            "published": shown_moment(version.created_at),
             "estimator": version.estimator.rpartition(".")[2],
             "size": shown_size(version.size_bytes),
-            "metrics": ", ".join(f"{name}={value:g}" for name, value in version.metrics.items()),
             "tags": shown_pairs(version.tags),
-            "sha256": version.sha256[:SHOWN_DIGITS],
-            "published": shown_moment(version.created_at),
             "description": version.description,
+            "sha256": version.sha256[:SHOWN_DIGITS],
             "raw": version.raw,
         }
 

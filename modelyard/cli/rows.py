@@ -102,14 +102,15 @@ def _csv_parts(file: io.BufferedReader, name: str) -> Iterator[Part]:
         raise ConfigurationError(f"{name} is empty; a CSV begins with the columns' names.")
     header = header if header.endswith("\n") else header + "\n"
     taken: list[str] = []
-    size = 0
+    size, sent = 0, False
     for line in lines:
         taken.append(line)
         size += len(line)
         if len(taken) >= MOST_ROWS or size >= TARGET_BYTES:
             yield Part(lines=tuple(taken), header=header)
-            taken, size = [], 0
-    yield Part(lines=tuple(taken), header=header)
+            taken, size, sent = [], 0, True
+    if taken or not sent:  # of a header alone, the service says what is missing
+        yield Part(lines=tuple(taken), header=header)
 
 
 def _records(text: io.TextIOWrapper, name: str) -> Iterator[str]:

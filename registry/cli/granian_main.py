@@ -23,10 +23,11 @@ from granian.cli import entrypoint
 
 from config import Config
 from registry import app as web_application
-from registry import catalog, schema, watcher
-from registry.cli.key_commands import make_key
+from registry import catalog, watcher
+from registry.cli import migrating
+from registry.cli.minting import make_key
 from registry.errors import ModelyardError
-from registry.extensions import DATABASE_AWAY, database_away, db, init_database, reading
+from registry.extensions import db, init_database, reading
 from registry.instance import Instance, write_private
 from registry.observability import configure_logging
 from registry.wiring import attach, build
@@ -52,21 +53,21 @@ def main(report_to: int | None, arguments: list[str]) -> None:
 
 
 def prepare_registry(config: Config, instance: Instance) -> str | None:
-    """Migrate the database and, where there is no key yet, make the first; return its text, if it was made. Raises RegistryUnavailable."""
+    """Migrate the database and, where there is no key yet, make the first; return its text, if it was made.
+
+    Raises RegistryUnavailable, and click.ClickException where the database is newer than this version.
+    """
     built = build(config)
     application = Flask("modelyard")
     attach(application, built)
     init_database(application, instance.database_url)
     made = None
     with application.app_context():
-        try:
-            schema.upgrade(db.engine)
-        except DATABASE_AWAY as error:
-            raise database_away(error) from None
+        migrating.upgrade()
         with reading():
             count = catalog.count_keys()
         if count == 0:
-            made = make_key(built, "admin", ("admin",), (), config.admin_limits, None)
+            made, _ = make_key(built, "admin", ("admin",), (), config.admin_limits, None)
             instance.admin_key.unlink(missing_ok=True)
             write_private(instance.admin_key, made)
         db.engine.dispose()
@@ -79,4 +80,7 @@ if __name__ == "__main__":
         main(int(sys.argv[1]) if sys.argv[1] else None, sys.argv[2:])
     except ModelyardError as error:
         click.ClickException(f"{error.detail} ({error.log_detail})").show()
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
         sys.exit(1)

@@ -7,93 +7,99 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import click
 
+from modelyard.cli.asked import json_option, limit_option
+from modelyard.cli.key_forms import WHICH, grants, overlap, print_key, print_keys, print_made, print_revoked
 from registry import catalog, keys
-from registry.api.limits import parse_limits
-from registry.catalog import ApiKey
+from registry.api import representations
+from registry.api.limit_texts import parse_limits
+from registry.cli.minting import make_key, rotate_key
 from registry.cli.opening import OPERATOR, application
 from registry.extensions import reading
 from registry.naming import require_model_pattern
-from registry.wiring import Services
 
 
-@click.group(name="keys")
+@click.group(name="keys", epilog=WHICH)
 def api_keys() -> None:
-    """Make and end API keys without a server."""
+    """Make, list, rotate and end API keys."""
 
 
 @api_keys.command()
-@click.argument("name")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(keys.SCOPES), default=("read", "predict"), show_default=True)
-@click.option("--model", "models", multiple=True, help="Model name or pattern such as 'iris*'; may be repeated. Default: every model.")
-@click.option("--limit", "limits", multiple=True, help="Such as 600/minute; may be repeated.")
-@click.option("--days", type=click.IntRange(min=1), help="Days until it expires. Default: never.")
-def create(name: str, scopes: tuple[str, ...], models: tuple[str, ...], limits: tuple[str, ...], days: int | None) -> None:
+@grants
+@json_option
+def create(
+    name: str, scopes: tuple[str, ...], models: tuple[str, ...], limits: tuple[str, ...], days: int | None, *, as_json: bool
+) -> None:
     """Make an API key and print it; it is shown this once.
 
-    Example: modelyard keys create notebook --scope read --scope publish --model 'iris*'
+    Example: modelyard keys create notebook --scope publish --model 'iris*'
     """
     with application() as built:
         check_grants(models, limits)
         if keys.holds_key(name):
             raise click.UsageError("The name holds an API key; names are shown to others.")
         expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
-        click.echo(make_key(built, name, scopes, models, limits or built.config.default_limits, expires_at))
+        text, made = make_key(built, name, scopes, models, limits or built.config.default_limits, expires_at)
+        print_made({**representations.key(made), "key": text}, as_json=as_json)
 
 
 @api_keys.command(name="list")
-def list_() -> None:
+@limit_option
+@json_option
+def list_(limit: int, *, as_json: bool) -> None:
     """List all keys, newest first; never their secrets.
 
     Example: modelyard keys list
     """
     with application():
-        for key in every_key():
-            state = "revoked" if key.revoked_at else "ends " + key.expires_at.isoformat() if key.expires_at else "valid"
-            click.echo(f"{key.id}  {key.name}  {','.join(key.scopes)}  {','.join(key.models) or '*'}  {','.join(key.limits)}  {state}")
+        print_keys(every_key(), as_json=as_json, limit=limit)
 
 
 @api_keys.command()
 @click.argument("key_id")
-def revoke(key_id: str) -> None:
-    """Revoke a key by its id: at once on this host, within a second elsewhere.
+@json_option
+def show(key_id: str, *, as_json: bool) -> None:
+    """Show what a key may do; never its secret.
+
+    Example: modelyard keys show 4fUe0aPq81Zc
+    """
+    with application(), reading():
+        print_key(representations.key(catalog.get_key(key_id)), as_json=as_json)
+
+
+@api_keys.command()
+@click.argument("key_id")
+@json_option
+def revoke(key_id: str, *, as_json: bool) -> None:
+    """Revoke a key by its id.
+
+    At once on this host, within a second elsewhere.
 
     Example: modelyard keys revoke 4fUe0aPq81Zc
     """
     with application() as built:
         with built.change(OPERATOR):
-            catalog.revoke_key(key_id)
-        click.echo(f"Revoked {key_id}.")
+            revoked = catalog.revoke_key(key_id)
+        print_revoked(representations.key(revoked), as_json=as_json)
 
 
 @api_keys.command()
 @click.argument("key_id")
-@click.option("--overlap-seconds", type=click.IntRange(min=0), default=0, help="How long the old key goes on.", show_default=True)
-def rotate(key_id: str, overlap_seconds: int) -> None:
-    """Make a new key with the same grants, print it, and end the old one after the overlap.
+@overlap
+@json_option
+def rotate(key_id: str, overlap_seconds: int, *, as_json: bool) -> None:
+    """Replace a key by a new one and print it.
+
+    The new one has the same grants, and is shown this once; the old one ends after the overlap.
 
     Example: modelyard keys rotate 4fUe0aPq81Zc --overlap-seconds 3600
     """
     with application() as built:
-        text, parsed = keys.make_key()
-        with built.change(OPERATOR):
-            catalog.rotate_key(key_id, parsed.id, keys.hash_secret(parsed.secret, built.secrets.key_pepper), overlap_seconds)
-        click.echo(text)
-
-
-def make_key(
-    built: Services, name: str, scopes: tuple[str, ...], models: tuple[str, ...], limits: tuple[str, ...], expires_at: datetime | None
-) -> str:
-    """Insert a key and return its text."""
-    text, parsed = keys.make_key()
-    with built.change(OPERATOR):
-        catalog.add_key(
-            id=parsed.id, name=name, hash=keys.hash_secret(parsed.secret, built.secrets.key_pepper), scopes=scopes, models=models,
-            limits=limits, expires_at=expires_at,
-        )  # fmt: skip
-    return text
+        text, made = rotate_key(built, key_id, overlap_seconds)
+        print_made({**representations.key(made), "key": text}, as_json=as_json)
 
 
 def check_grants(models: tuple[str, ...], limits: tuple[str, ...]) -> None:
@@ -106,13 +112,13 @@ def check_grants(models: tuple[str, ...], limits: tuple[str, ...]) -> None:
         raise click.UsageError("A limit looks like 600/minute.") from None
 
 
-def every_key() -> Iterator[ApiKey]:
-    """Yield all keys, page by page."""
+def every_key() -> Iterator[dict[str, Any]]:
+    """Yield all keys, page by page, as the API shows them."""
     cursor: str | None = None
     while True:
         with reading():
             page = catalog.list_keys(limit=500, cursor=cursor)
-        yield from page.items
+        yield from map(representations.key, page.items)
         cursor = page.next_cursor
         if cursor is None:
             return

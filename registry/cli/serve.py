@@ -23,7 +23,9 @@ from registry.observability import configure_logging
 
 @click.command()
 def serve() -> None:
-    """Run this host: database, Valkey, workers and web processes, until Ctrl-C or SIGTERM.
+    """Run this host until Ctrl-C or SIGTERM.
+
+    Database, Valkey, workers and web processes; settings are variables, such as MODELYARD_PORT.
 
     Example: MODELYARD_PORT=9000 modelyard serve
     """

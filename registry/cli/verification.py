@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class Verification:
         self._config = config
         self._instance = instance
 
-    async def run(self, specs: list[LoadSpec]) -> list[tuple[LoadSpec, str]]:
+    async def run(self, specs: Iterable[LoadSpec]) -> list[tuple[LoadSpec, str]]:
         """Return the versions that don't load and replay equal here, each with the reason."""
         with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
 

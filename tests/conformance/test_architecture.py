@@ -174,8 +174,9 @@ def test_only_flows_views_and_commands_commit() -> None:
     ("module", "foreign"),
     [
         ("registry.cli.granian_main", MODEL_LIBRARIES),
-        ("registry.cli.serve", (*MODEL_LIBRARIES, "flask", "sqlalchemy", "alembic", "redis", "pydantic")),
+        ("registry.cli.serve", (*MODEL_LIBRARIES, "flask", "sqlalchemy", "alembic", "redis", "pydantic", "httpx", "tqdm")),
         ("registry.host.forkserver", WEB_LIBRARIES),
+        ("modelyard.cli.main", (*MODEL_LIBRARIES, *WEB_LIBRARIES, "httpx", "numpy", "rich", "tqdm")),
     ],
 )
 def test_a_process_loads_none_of_another_ones_libraries(module: str, foreign: tuple[str, ...]) -> None:

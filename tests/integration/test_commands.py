@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
+import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from config import Config
+from modelyard.cli.exits import Exit
+from registry.cli.finding import Finding
+from registry.cli.neighbours import Neighbours
+from registry.instance import Instance
 from tests.misbehaving import EXTRA_NAMES, model
 from tests.processes import eventually
 from tests.running import RunningService, running
@@ -34,6 +44,11 @@ def succeed(service: RunningService, *command: str) -> str:
     return done.stdout
 
 
+def ask(service: RunningService, *command: str) -> Any:
+    """Run a command with --json that must succeed, and return its document."""
+    return json.loads(succeed(service, *command, "--json"))
+
+
 def status(service: RunningService, key: str) -> int:
     """Return what a prediction with this key is answered."""
     return httpx.post(f"{service.url}/models/sum/1", json=GOOD, headers={"Authorization": f"Bearer {key}"}, timeout=30).status_code
@@ -50,6 +65,7 @@ def test_a_key_that_is_made_on_the_command_line_works_at_once(service: RunningSe
     assert key not in listed
     (line,) = [line for line in listed.splitlines() if KEY.fullmatch(key)[1] in line]  # type: ignore[index]
     assert line.split() == [KEY.fullmatch(key)[1], "notebook", "predict", "su*", "100/minute", "valid"]  # type: ignore[index]
+    assert ask(service, "keys", "show", line.split()[0]) in ask(service, "keys", "list")
 
 
 def test_a_key_that_is_revoked_on_the_command_line_stops_at_once(service: RunningService) -> None:
@@ -72,19 +88,21 @@ def test_a_key_that_is_rotated_goes_on_for_the_overlap(service: RunningService) 
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "said", "code"),
     [
-        (("keys", "revoke", "nosuchkey123"), "key"),
-        (("keys", "create", "x", "--limit", "often"), "600/minute"),
-        (("keys", "create", "x", "--model", "Bad Name"), "pattern"),
-        (("keys", "create", "x", "--scope", "root"), "root"),
-        (("nonsense",), "nonsense"),
+        (("keys", "revoke", "nosuchkey123"), "There is no key nosuchkey123.", Exit.NOT_FOUND),
+        (("keys", "create", "x", "--limit", "often"), "600/minute", Exit.USAGE),
+        (("keys", "create", "x", "--model", "Bad Name"), "pattern", Exit.REFUSED),
+        (("keys", "create", "x", "--scope", "root"), "root", Exit.USAGE),
+        (("nonsense",), "nonsense", Exit.USAGE),
     ],
 )
-def test_a_command_that_fails_says_why_without_a_traceback(service: RunningService, command: tuple[str, ...], said: str) -> None:
-    """One sentence, and an exit status."""
+def test_a_command_that_fails_says_why_without_a_traceback(
+    service: RunningService, command: tuple[str, ...], said: str, code: Exit
+) -> None:
+    """A few lines, and the exit code that a call over REST would have."""
     done = service.run(*command)
-    assert done.returncode != 0
+    assert done.returncode == code
     assert "Traceback" not in done.stderr
     assert said in done.stderr
 
@@ -99,23 +117,31 @@ def test_settings_that_cannot_be_used_are_all_named(service: RunningService) -> 
 
 def test_the_database_is_checked_and_upgraded(service: RunningService, tmp_path: Path) -> None:
     """A running service's is current; a new one is not until it was upgraded."""
-    assert "this version wants" in succeed(service, "db", "check")
+    assert len(set(ask(service, "db", "check").values())) == 1
     elsewhere = {"MODELYARD_INSTANCE_PATH": str(tmp_path / "new")}
-    assert service.run("db", "check", **elsewhere).returncode == 1
+    done = service.run("db", "check", **elsewhere)
+    assert (done.returncode, done.stdout.startswith("The database is at nothing; this version wants ")) == (1, True)
+    done = service.run("keys", "list", **elsewhere)
+    assert (done.returncode, "run 'modelyard db upgrade'" in done.stderr) == (1, True)
     assert service.run("db", "upgrade", **elsewhere).returncode == 0
     assert service.run("db", "check", **elsewhere).returncode == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "new" / "modelyard.db")) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '9999_newer'")
+    done = service.run("db", "upgrade", **elsewhere)
+    assert (done.returncode, "run the newer version" in done.stderr) == (1, True)
 
 
 def test_verify_names_every_version_that_would_not_serve(service: RunningService) -> None:
     """Digests without --load, loads and golden predictions with it; exit status 1 where one is wrong."""
-    assert "2 of 2 artifacts are whole." in succeed(service, "verify")
     assert "2 of 2 versions load and replay equal here." in succeed(service, "verify", "--load")
     service.publish("differs", differing())
-    done = service.run("verify", "--load")
+    done = service.run("verify", "--load", "--json")
     assert done.returncode == 1
-    assert "3 of 3 artifacts are whole." in done.stdout
-    assert "differs/1: would not serve here: The golden predictions differ" in done.stdout
-    assert "2 of 3 versions load" in done.stdout
+    told = json.loads(done.stdout)
+    (wrong,) = told.pop("wrong")
+    assert told == {"artifacts": 3, "whole": 3, "loaded": 3}
+    assert (wrong["model"], wrong["version"]) == ("differs", 1)
+    assert wrong["detail"].startswith("would not serve here: The golden predictions differ")
 
 
 def test_sweep_removes_what_no_version_needs_and_says_so_before(service: RunningService) -> None:
@@ -124,7 +150,7 @@ def test_sweep_removes_what_no_version_needs_and_says_so_before(service: Running
     path = service.instance / "artifacts" / orphan[:2] / orphan[2:4] / orphan
     path.parent.mkdir(parents=True)
     path.write_bytes(b"orphan")
-    assert orphan in succeed(service, "sweep", "--dry-run", "--grace-seconds", "0")
+    assert orphan in ask(service, "sweep", "--dry-run", "--grace-seconds", "0")["removed"]
     assert path.exists()
     succeed(service, "sweep")
     assert path.exists(), "younger than the grace period"
@@ -141,24 +167,66 @@ def test_sweep_removes_versions_that_were_deleted_long_ago(service: RunningServi
         assert client.delete("/models/swept/1").status_code == 200
         assert "swept/1" not in succeed(service, "sweep")
         done = service.run("sweep", "--grace-seconds", "0", MODELYARD_DELETED_KEEP_SECONDS="0")
-        assert "removing swept/1" in done.stdout
+        assert "removed swept/1" in done.stdout
         eventually(lambda: client.post("/models/swept/1/restore", json={}).status_code == 404)
 
 
 def test_doctor_finds_a_healthy_host_healthy(service: RunningService) -> None:
     """One line per part, and exit status 0."""
     lines = succeed(service, "doctor").splitlines()
-    assert {line.split()[1] for line in lines} >= {"database:", "store:", "sandbox:", "clock:"}
+    parts = ["system", "database", "migrations", "redis", "cache", "clock", "store", "disk", "sandbox"]
+    assert [line.split()[1].rstrip(":") for line in lines][: len(parts)] == parts
     assert {line.split()[0] for line in lines} == {"ok"}
+    assert any(line.startswith("ok    redis: embedded") and line.endswith("answers") for line in lines)
 
 
 def test_doctor_says_what_to_do(service: RunningService) -> None:
-    """Exit status 1, and the setting that is at fault."""
-    done = service.run("doctor", MODELYARD_SANDBOX="off", MODELYARD_MIN_FREE_BYTES=str(2**62), MODELYARD_REDIS_URL="redis://127.0.0.1:1/0")
+    """Exit status 1, and the setting that is at fault; for programs the advice stands apart."""
+    wrong = {"MODELYARD_SANDBOX": "off", "MODELYARD_MIN_FREE_BYTES": str(2**62), "MODELYARD_REDIS_URL": "redis://127.0.0.1:1/0"}
+    done = service.run("doctor", "--json", **wrong)
+    found = {finding["part"]: finding for finding in json.loads(done.stdout)}
     assert done.returncode == 1
-    failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
-    assert len(failed) >= 3
-    assert any("MODELYARD_SANDBOX" in line for line in failed)
+    assert [part for part, finding in found.items() if not finding["ok"]] == ["redis", "cache", "store", "sandbox"]
+    assert "MODELYARD_REDIS_URL" in found["redis"]["advice"]
+    assert "MODELYARD_SANDBOX" in found["sandbox"]["advice"]
+    assert "modelyard sweep" in found["store"]["advice"]
+
+
+def looked_at(**settings: str) -> dict[str, Finding]:
+    """Return what the doctor finds beside the machine, by part, in this process."""
+    config = Config.from_environ({f"MODELYARD_{name.upper()}": value for name, value in settings.items()})
+    return {finding.part: finding for finding in Neighbours(config, Instance(config)).findings()}
+
+
+def test_doctor_changes_nothing_where_nothing_is_yet(tmp_path: Path) -> None:
+    """On a new host it says what the first start will make."""
+    found = looked_at(instance_path=str(tmp_path / "new"))
+    assert [finding for finding in found.values() if not finding.ok] == []
+    assert "isn't there yet" in found["database"].text
+    assert not (tmp_path / "new").exists()
+
+
+def test_doctor_tells_a_damaged_database_and_one_of_another_version(migrated_sqlite: Path, tmp_path: Path) -> None:
+    """With what to do about each: restore, upgrade, or run what is newer."""
+    file = tmp_path / "modelyard.db"
+    shutil.copy(migrated_sqlite, file)
+    for revision, advice in (("0000_older", "modelyard db upgrade"), ("9999_newer", "run the newer version")):
+        with contextlib.closing(sqlite3.connect(file)) as database, database:
+            database.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+        assert advice in looked_at(instance_path=str(tmp_path))["migrations"].advice
+    for leftover in tmp_path.glob("modelyard.db*"):
+        leftover.unlink()
+    file.write_bytes(b"SQLite format 3\0" + b"\xff" * 8192)
+    found = looked_at(instance_path=str(tmp_path))["database"]
+    assert (found.ok, "restore" in found.advice) == (False, True)
+
+
+def test_doctor_compares_its_clock_with_the_database_s(postgres_database_url: str, tmp_path: Path) -> None:
+    """And names the server without its password."""
+    found = looked_at(instance_path=str(tmp_path), database_url=postgres_database_url, key_pepper="p" * 32, cache_secret="s" * 32)
+    assert re.search(r"0\.\d s from the database", found["clock"].text)
+    assert found["database"].text.startswith("PostgreSQL ")
+    assert found["migrations"].ok
 
 
 def test_the_command_tells_its_version_and_its_commands(service: RunningService) -> None:
