@@ -1,4 +1,4 @@
-"""Publish two versions of a real model over REST, predict, point, roll back; every request printed as curl.
+"""Publish two versions of a real model, predict, point an alias, roll back; every call of the client is printed with what came.
 
 Starts a service of its own in a temporary folder, or uses the one that MODELYARD_URL and MODELYARD_KEY name. Exits 1
 unless every prediction equals, bit for bit, the estimator called directly on the same held-out rows.
@@ -7,23 +7,17 @@ unless every prediction equals, bit for bit, the estimator called directly on th
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shlex
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import joblib
-import numpy as np
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -31,100 +25,70 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from modelyard import Client, ConnectionFailed, Problem
+
 ROOT = Path(__file__).resolve().parent.parent
 NAME = "breast-cancer"
-SHOWN_ROWS = 1
-
-
-class Service:
-    """One Modelyard, called over HTTP; prints each call as the curl command that does the same."""
-
-    def __init__(self, url: str, key: str) -> None:
-        """Keep where it is and the key that is sent."""
-        self.url = url
-        self.key = key
-
-    def call(self, method: str, path: str, body: Any = None, *, file: Path | None = None, shown: Any = None) -> dict[str, Any]:
-        """Send JSON, or a file with a manifest, and return the JSON answer; raises RuntimeError for a problem."""
-        data, content_type, options = self._encode(body, file, shown)
-        print(f"\n$ curl -X {method} -H 'Authorization: Bearer '$MODELYARD_KEY {options} {shlex.quote(self.url + path)}")
-        request = urllib.request.Request(self.url + path, data, method=method)
-        request.add_header("Authorization", f"Bearer {self.key}")
-        if content_type:
-            request.add_header("Content-Type", content_type)
-        try:
-            with urllib.request.urlopen(request, timeout=120) as response:
-                answer: dict[str, Any] = json.load(response)
-        except urllib.error.HTTPError as error:
-            raise RuntimeError(f"{method} {path} answered {error.code}: {error.read().decode()}") from None
-        print(shorten(json.dumps(answer)))
-        return answer
-
-    def _encode(self, body: Any, file: Path | None, shown: Any) -> tuple[bytes | None, str, str]:
-        if file is not None:
-            boundary = "modelyard-demo"
-            manifest = json.dumps(body)
-            head = f'--{boundary}\r\nContent-Disposition: form-data; name="manifest"\r\n\r\n{manifest}\r\n'
-            head += f'--{boundary}\r\nContent-Disposition: form-data; name="artifact"; filename="{file.name}"\r\n\r\n'
-            data = head.encode() + file.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
-            return data, f"multipart/form-data; boundary={boundary}", f"-F artifact=@{file} -F 'manifest={shorten(manifest)}'"
-        if body is None:
-            return None, "", ""
-        text = json.dumps(body)
-        return (
-            text.encode(),
-            "application/json",
-            f"-H 'Content-Type: application/json' -d {shlex.quote(json.dumps(shown or body))}",
-        )
+START_SECONDS = 60
 
 
 def main() -> int:
     """Run the journey; return the exit status."""
     x_train, x_test, y_train, _ = train_test_split(*load_breast_cancer(return_X_y=True), test_size=0.25, random_state=7)
-    first = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(x_train, y_train)
-    second = RandomForestClassifier(n_estimators=100, random_state=7).fit(x_train, y_train)
-    with tempfile.TemporaryDirectory() as folder, running_service(Path(folder)) as service:
-        for number, model in enumerate((first, second), start=1):
-            path = Path(folder) / f"model-{number}.joblib"
-            joblib.dump(model, path)
-            manifest = {"description": type(model).__name__, "input_example": x_train[:5].tolist()}
-            service.call("POST", f"/models/{NAME}/versions", manifest, file=path)
-        versions = service.call("GET", f"/models/{NAME}/versions?limit=2")["items"]
-        newer, older = versions[0]["version"], versions[1]["version"]
-        equal = all(same(service, number, model, x_test) for number, model in ((older, first), (newer, second)))
-        for number in (older, newer):
-            service.call("PUT", f"/models/{NAME}/aliases/production", {"version": number, "reason": "demo"})
-        service.call("POST", f"/models/{NAME}", {"data": x_test[:SHOWN_ROWS].tolist()})
-        moved = service.call("POST", f"/models/{NAME}/rollback", {"reason": "the demo takes it back"})
-        answer = service.call("POST", f"/models/{NAME}", {"data": x_test[:SHOWN_ROWS].tolist()})
-        service.call("GET", f"/models/{NAME}/aliases/production/history")
-    right = equal and moved["to"] == older and answer["version"] == older
+    estimators = [
+        make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(x_train, y_train),
+        RandomForestClassifier(n_estimators=100, random_state=7).fit(x_train, y_train),
+    ]
+    with tempfile.TemporaryDirectory() as folder, running_service(Path(folder)) as yard:
+        versions = []
+        for estimator in estimators:
+            told("yard.publish(estimator, NAME, example=x_train[:5])")
+            version = yard.publish(estimator, NAME, example=x_train[:5])
+            came(f"{version.selector}: {version.estimator}, {version.size_bytes} bytes, methods {', '.join(version.methods)}")
+            versions.append(version)
+        older, newer = versions
+        equal = [same(yard, version.selector, estimator, x_test) for version, estimator in zip(versions, estimators, strict=True)]
+        for version in versions:
+            told(f'yard.point(NAME, "production", {version.version}, reason="demo")')
+            came(yard.point(NAME, "production", version.version, reason="demo"))
+        told('yard.ask(f"{NAME}@production", x_test[:1], "predict_proba")')
+        came(yard.ask(f"{NAME}@production", x_test[:1], "predict_proba"))
+        told('yard.rollback(NAME, reason="the demo takes it back")')
+        came(move := yard.rollback(NAME, reason="the demo takes it back"))
+        came(answer := yard.ask(f"{NAME}@production", x_test[:1], "predict_proba"))
+        told("yard.history(NAME)")
+        for past in yard.history(NAME):
+            came(f"{past.at:%H:%M:%S} {past.kind}: {past.from_version} -> {past.to_version}, {past.reason}")
+    right = all(equal) and (move.from_version, move.to_version) == (newer.version, older.version) and answer.version == older.version
     print("\nEvery prediction equals the estimator's own, bit for bit." if right else "\nSOMETHING DIFFERS")
     return 0 if right else 1
 
 
-def same(service: Service, number: int, model: Any, rows: Any) -> bool:
+def same(yard: Client, selector: str, estimator: Any, rows: Any) -> bool:
     """Compare a version's predictions for all held-out rows with the estimator's own, bit for bit."""
-    shown = {"data": rows[:SHOWN_ROWS].tolist()}
-    labels = service.call("POST", f"/models/{NAME}/{number}", {"data": rows.tolist()}, shown=shown)
-    chances = service.call(
-        "POST", f"/models/{NAME}/{number}", {"data": rows.tolist(), "method": "predict_proba"}, shown=shown | {"method": "predict_proba"}
-    )
-    equal_labels = np.array_equal(np.array(labels["prediction"]), model.predict(rows))
-    equal_chances = np.array(chances["prediction"]).tobytes() == model.predict_proba(rows).tobytes()
-    return bool(equal_labels and equal_chances)
+    told(f'yard.predict("{selector}", x_test), yard.predict_proba("{selector}", x_test)')
+    labels, chances = yard.predict(selector, rows), yard.predict_proba(selector, rows)
+    equal = labels.tobytes() == estimator.predict(rows).tobytes() and chances.tobytes() == estimator.predict_proba(rows).tobytes()
+    came(f"{len(labels)} labels and {chances.size} probabilities, {'equal' if equal else 'NOT EQUAL'} to the estimator's own")
+    return bool(equal)
 
 
-def shorten(text: str, most: int = 300) -> str:
-    """Cut a long text for the eye."""
-    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+def told(call: str) -> None:
+    """Print a call as it is made."""
+    print(f"\n>>> {call}")
+
+
+def came(answer: object) -> None:
+    """Print what came of it."""
+    print(answer)
 
 
 @contextlib.contextmanager
-def running_service(folder: Path) -> Iterator[Service]:
-    """Yield the service that the environment names, or one started for this demo."""
+def running_service(folder: Path) -> Iterator[Client]:
+    """Yield a client of the service that the environment names, or of one started for this demo."""
     if "MODELYARD_URL" in os.environ:
-        yield Service(os.environ["MODELYARD_URL"].rstrip("/"), os.environ["MODELYARD_KEY"])
+        with Client() as yard:
+            yield yard
         return
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -139,20 +103,24 @@ def running_service(folder: Path) -> Iterator[Service]:
         url = f"http://127.0.0.1:{port}"
         try:
             wait_until_ready(url, process)
-            yield Service(url, (folder / "instance" / "admin.key").read_text().strip())
+            with Client(url, (folder / "instance" / "admin.key").read_text().strip()) as yard:
+                yield yard
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
 
 
 def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Wait up to a minute for the service; raises RuntimeError when it ends or stays silent."""
-    for _ in range(600):
-        if process.poll() is not None:
-            raise RuntimeError(f"the service ended with status {process.returncode}")
-        with contextlib.suppress(OSError, urllib.error.HTTPError), urllib.request.urlopen(f"{url}/health/ready", timeout=2):
-            return
-        time.sleep(0.1)
+    """Wait until the service answers that it is ready; raises RuntimeError when it ends or stays silent."""
+    deadline = time.monotonic() + START_SECONDS
+    with Client(url, retries=0) as yard:
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise RuntimeError(f"the service ended with status {process.returncode}")
+            with contextlib.suppress(ConnectionFailed, Problem):
+                if yard.ready()["status"] != "down":
+                    return
+            time.sleep(0.1)
     raise RuntimeError("the service did not become ready")
 
 
