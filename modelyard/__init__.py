@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from modelyard import errors
     from modelyard.client import About, Client
     from modelyard.errors import ConnectionFailed, ModelyardError, Problem
     from modelyard.records import Alias, ApiKey, Event, Model, Move, Prediction, Version
@@ -34,9 +35,15 @@ __version__ = "0.1.0"
 _HOMES = {"About": "client", "Client": "client", "ModelyardError": "errors", "ConnectionFailed": "errors", "Problem": "errors"}
 
 
-def __getattr__(name: str) -> Any:
-    if name == "errors":
-        return importlib.import_module("modelyard.errors")
-    if name in __all__:
-        return getattr(importlib.import_module(f"modelyard.{_HOMES.get(name, 'records')}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker would take any name for one that is there
+
+    def __getattr__(name: str) -> Any:
+        if name == "errors":
+            return importlib.import_module("modelyard.errors")
+        if name in __all__:
+            return getattr(importlib.import_module(f"modelyard.{_HOMES.get(name, 'records')}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

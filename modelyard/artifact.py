@@ -39,7 +39,11 @@ def opened(model: Any, facts: dict[str, Any]) -> Iterator[Artifact]:
     if isinstance(model, str | os.PathLike):
         yield _of_file(Path(model), facts)
         return
-    with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
+    with contextlib.ExitStack() as kept:
+        try:
+            folder = kept.enter_context(tempfile.TemporaryDirectory(prefix="modelyard-"))
+        except OSError as error:
+            raise ConfigurationError(f"There is no folder to dump the model to: {error}") from error
         path = Path(folder) / f"{type(model).__name__}.joblib"
         _dump(model, path)
         yield _of_file(path, facts)
@@ -116,10 +120,10 @@ def _dump(model: Any, path: Path) -> None:
         raise ConfigurationError("joblib isn't installed, so an estimator can't be dumped; install it, or publish a file's path.") from None
     try:
         joblib.dump(model, path)
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
-        raise ConfigurationError(f"The {type(model).__name__} can't be pickled: {error}.") from error
     except OSError as error:
         raise ConfigurationError(f"The {type(model).__name__} can't be dumped to {path.parent}: {error.strerror}.") from error
+    except Exception as error:  # whatever the estimator's own code raises
+        raise ConfigurationError(f"The {type(model).__name__} can't be pickled: {type(error).__name__}: {error}") from error
 
 
 def _of_file(path: Path, facts: dict[str, Any]) -> Artifact:

@@ -10,27 +10,29 @@ import contextlib
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypedDict
-from urllib.parse import quote
+from typing import Any, Self, SupportsFloat, TypedDict
 
 import httpx
 
 from modelyard import artifact, git
 from modelyard.download import fetch
-from modelyard.errors import AliasMoved, BodyTooLarge, ConnectionFailed, PageNotFound, Problem, TooManyRows, Unavailable
+from modelyard.errors import AliasMoved, BodyTooLarge, ConfigurationError, ConnectionFailed, PageNotFound, Problem, TooManyRows, Unavailable
 from modelyard.inputs import JSON, NPY, join, plain, read_example, read_npy, read_outputs, read_rows, shifted
-from modelyard.operating import PRODUCTION, Operating, model_path, path_of, split_selector
+from modelyard.operating import PRODUCTION, Operating, alias_path, model_path, path_of, split_selector
 from modelyard.profiles import read_address
 from modelyard.progress import Watched, open_bar
 from modelyard.records import Alias, Model, Move, Prediction, RawAnswer, Version
-from modelyard.transport import Transport, compact, json_body
+from modelyard.transport import Transport, compact, json_body, read_object
 
 #: An upload is judged after its last byte: the answer may take as long as the longest admission, and a queue before it.
 PUBLISH_SECONDS = 300.0
 #: Uploads of this size are asked about once more when their size is known, before a byte is sent.
 LARGE_BYTES = 8 << 20
+#: The most that the service keeps of a version.
+MOST_PARAMETERS = 1000
 #: So few rows always go in one request.
 FEW_ROWS = 100
 
@@ -38,7 +40,7 @@ FEW_ROWS = 100
 class About(TypedDict, total=False):
     """What can be told of a version, in one argument; `git` adds the commit of the working folder to `source`."""
 
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, SupportsFloat]
     tags: Mapping[str, str]
     parameters: Mapping[str, Any]
     source: Mapping[str, str]
@@ -63,7 +65,8 @@ class Client(Operating):
 
         They come from the arguments, the `profile` of ~/.config/modelyard.toml, MODELYARD_URL and MODELYARD_KEY, or the file's default
         profile; without any, the address is that of a service on this machine. `timeout_seconds` bounds each wait for an answer,
-        `retries` counts the further tries of what may be sent twice, `progress` shows bars (None: where somebody looks).
+        `retries` counts the further tries of what may be sent twice; before each, up to a minute is waited where the service asks for it.
+        `progress` shows bars (None: where somebody looks).
         """
         super().__init__(Transport(read_address(url, key, profile), timeout_seconds, retries))
         self._timeout_seconds = timeout_seconds
@@ -98,7 +101,7 @@ class Client(Operating):
         name: str,
         *,
         example: Any = None,
-        metrics: Mapping[str, float] | None = None,
+        metrics: Mapping[str, SupportsFloat] | None = None,
         tags: Mapping[str, str] | None = None,
         parameters: Mapping[str, Any] | None = None,
         description: str | None = None,
@@ -121,7 +124,7 @@ class Client(Operating):
 
         What the service would refuse is refused before the upload, as far as it can be told from the estimator. Raises UnsafeArtifact,
         NotAModel, SignatureMismatch, ArtifactTooLarge, Forbidden and other problems; ConfigurationError for what can't be sent;
-        ConnectionFailed, after which the same `idempotency_key` never makes a second version.
+        ConnectionFailed; publishing again with the `idempotency_key` that its note names never makes a second version.
         """
         told = _told(about, metrics=metrics, tags=tags, parameters=parameters, description=description, source=source)
         if "parameters" not in told and (own := _own_parameters(model)):
@@ -146,15 +149,15 @@ class Client(Operating):
 
     def _upload(self, name: str, dumped: artifact.Artifact, manifest: Mapping[str, Any], idempotency_key: str) -> Version:
         path = f"{model_path(name)}/versions"
-        with dumped.path.open("rb") as file, contextlib.closing(self._bar(f"Uploading {name}", dumped.size_bytes)) as bar:
-            try:
-                answer = self._transport.json(
-                    "POST", path, repeatable=True, timeout_seconds=max(PUBLISH_SECONDS, self._timeout_seconds),
-                    headers={"Idempotency-Key": idempotency_key}, files=_parts(dumped.path.name, Watched(file, bar), manifest),
-                )  # fmt: skip
-            except ConnectionFailed as error:
-                error.add_note(f"Publishing again with idempotency_key={idempotency_key!r} never makes a second version.")
-                raise
+        with (
+            dumped.path.open("rb") as file,
+            contextlib.closing(self._bar(f"Uploading {name}", dumped.size_bytes)) as bar,
+            _naming_the_key(idempotency_key),
+        ):
+            answer = self._transport.json(
+                "POST", path, repeatable=True, timeout_seconds=max(PUBLISH_SECONDS, self._timeout_seconds),
+                headers={"Idempotency-Key": idempotency_key}, files=_parts(dumped.path.name, Watched(file, bar), manifest),
+            )  # fmt: skip
         return Version.of(answer)
 
     # --- predict ---------------------------------------------------------------------------------------------------------
@@ -178,8 +181,11 @@ class Client(Operating):
     def ask(
         self, selector: str, inputs: Any, method: str = "predict", *, params: Mapping[str, Any] | None = None, fresh: bool = False
     ) -> Prediction:
-        """Predict as `predict` does, and also return which version and runtime answered, from the cache or not, and the classes."""
-        answers = [answer.json() for answer in self._ask(selector, inputs, method, params, fresh=fresh, accept=JSON)]
+        """Predict as `predict` does, and also return which version and runtime answered, from the cache or not, and the classes.
+
+        The answer travels as JSON: what is no finite number is missing in it, and whole numbers and floats have NumPy's usual width.
+        """
+        answers = [read_object(answer) for answer in self._ask(selector, inputs, method, params, fresh=fresh, accept=JSON)]
         first = answers[0]
         return Prediction(
             outputs=join([read_outputs(answer["prediction"], answer.get("classes")) for answer in answers]),
@@ -242,32 +248,48 @@ class Client(Operating):
     def _predict(self, path: str, content_type: str, body: bytes, method: str, *, fresh: bool, accept: str) -> httpx.Response:
         headers = {"Content-Type": content_type, "Accept": accept} | ({"Cache-Control": "no-cache"} if fresh else {})
         query = {"method": method} if method != "predict" and content_type != JSON else {}
-        return self._transport.send("POST", path, repeatable=True, headers=headers, params=query, content=body)
+        answer = self._transport.send("POST", path, repeatable=True, headers=headers, params=query, content=body)
+        if any(name not in answer.headers for name in ("X-Model-Version", "X-Cache", "X-Request-Id")):
+            raise ConnectionFailed(f"What answers at {self.url} isn't Modelyard: it doesn't say which version predicted.")
+        return answer
 
     # --- aliases ---------------------------------------------------------------------------------------------------------
 
-    def point(self, name: str, alias: str, version: int, *, reason: str = "", expected: int | None = None) -> Alias:
+    def point(
+        self, name: str, alias: str, version: int, *, reason: str = "", expected: int | None = None, idempotency_key: str | None = None
+    ) -> Alias:
         """Point an alias at a version, which is loaded and replayed first; nothing moves if that fails (TargetNotServable).
 
         With `expected`, only if the alias points at that version now. Raises AliasMoved otherwise.
         """
-        headers = {"Idempotency-Key": _new_idempotency_key()} | self._if_match(name, alias, expected)
-        return Alias.of(self._move("PUT", f"{_alias_path(name, alias)}", {"version": version, "reason": reason}, headers))
+        body = {"version": int(version), "reason": reason}
+        return Alias.of(self._move("PUT", alias_path(name, alias), body, self._if_match(name, alias, expected), idempotency_key))
 
-    def rollback(self, name: str, alias: str = PRODUCTION, *, to: int | None = None, reason: str = "", expected: int | None = None) -> Move:
+    def rollback(
+        self,
+        name: str,
+        alias: str = PRODUCTION,
+        *,
+        to: int | None = None,
+        reason: str = "",
+        expected: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Move:
         """Move an alias back to where it pointed before, or as far as `to`; doing it again goes one further back.
 
-        Raises NothingToRollBackTo, RollbackTargetDeleted, TargetNotServable; in each case nothing moved.
+        Raises NothingToRollBackTo, RollbackTargetDeleted, TargetNotServable; in each case nothing moved. After a ConnectionFailed,
+        rolling back again with the `idempotency_key` that its note names goes back once.
         """
-        headers = {"Idempotency-Key": _new_idempotency_key()} | self._if_match(name, alias, expected)
-        return Move.of(self._move("POST", f"{_alias_path(name, alias)}/rollback", compact({"to": to, "reason": reason}), headers))
+        body = compact({"to": to, "reason": reason})
+        condition = self._if_match(name, alias, expected)
+        return Move.of(self._move("POST", f"{alias_path(name, alias)}/rollback", body, condition, idempotency_key))
 
-    def _move(self, method: str, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Any:
-        sent = json_body(body)
+    def _move(self, method: str, path: str, body: Mapping[str, Any], condition: Mapping[str, str], idempotency_key: str | None) -> Any:
+        sent, key = json_body(body), idempotency_key or _new_idempotency_key()
+        headers = {**sent["headers"], **condition, "Idempotency-Key": key}
         timeout = max(PUBLISH_SECONDS, self._timeout_seconds)  # the target may have to be loaded
-        return self._transport.json(
-            method, path, repeatable=True, timeout_seconds=timeout, content=sent["content"], headers={**sent["headers"], **headers}
-        )
+        with _naming_the_key(key):
+            return self._transport.json(method, path, repeatable=True, timeout_seconds=timeout, content=sent["content"], headers=headers)
 
     def _if_match(self, name: str, alias: str, expected: int | None) -> dict[str, str]:
         if expected is None:
@@ -284,7 +306,7 @@ class Client(Operating):
     def alias(self, name: str, alias: str = PRODUCTION, *, at: datetime | str | None = None) -> Alias:
         """Return where an alias points, or pointed at a time. Raises AliasNotFound."""
         moment = at.astimezone().isoformat() if isinstance(at, datetime) else at
-        return Alias.of(self._transport.json("GET", _alias_path(name, alias), params=compact({"at": moment})))
+        return Alias.of(self._transport.json("GET", alias_path(name, alias), params=compact({"at": moment})))
 
     def aliases(self, name: str) -> list[Alias]:
         """Return a model's aliases."""
@@ -292,11 +314,11 @@ class Client(Operating):
 
     def delete_alias(self, name: str, alias: str) -> None:
         """Take an alias away; its history stays."""
-        self._transport.send("DELETE", _alias_path(name, alias))
+        self._transport.send("DELETE", alias_path(name, alias))
 
     def history(self, name: str, alias: str = PRODUCTION) -> Iterator[Move]:
         """Yield every move of an alias, newest first."""
-        return self._listed(f"{_alias_path(name, alias)}/history", Move.of)
+        return self._listed(f"{alias_path(name, alias)}/history", Move.of)
 
     # --- models and versions ---------------------------------------------------------------------------------------------
 
@@ -333,14 +355,14 @@ class Client(Operating):
         *,
         description: str | None = None,
         tags: Mapping[str, str] | None = None,
-        metrics: Mapping[str, float] | None = None,
+        metrics: Mapping[str, SupportsFloat] | None = None,
         runtime: str | None = None,
         accept_skew: bool | None = None,
         batching: bool | None = None,
         cache: str | bool | None = None,
     ) -> Version:
         """Change the words about a version, or how it is served; `cache` is "auto", True or False."""
-        words = {"description": description, "tags": tags, "metrics": None if metrics is None else plain(metrics)}
+        words = {"description": description, "tags": tags, "metrics": None if metrics is None else _numbers(metrics)}
         asked = {**words, "runtime": runtime, "accept_skew": accept_skew, "batching": batching, "cache": cache}
         return Version.of(self._transport.json("PATCH", path_of(selector), **json_body(compact(asked))))
 
@@ -368,7 +390,7 @@ class Client(Operating):
 def _outputs(answer: httpx.Response) -> Any:
     if answer.headers["Content-Type"].startswith(NPY):
         return read_npy(answer.content)
-    body = answer.json()
+    body = read_object(answer)
     return read_outputs(body["prediction"], body.get("classes"))
 
 
@@ -387,6 +409,8 @@ def _told(about: About | None, **given: Any) -> dict[str, Any]:
     told |= compact(given)
     if told.get("source") == "git":
         told["source"], from_git = {}, True
+    if "metrics" in told:
+        told["metrics"] = _numbers(told["metrics"])
     if from_git:
         told["source"] = {**git.read_source(), **told.get("source", {})}
     return {name: plain(value) for name, value in told.items()}
@@ -394,10 +418,17 @@ def _told(about: About | None, **given: Any) -> dict[str, Any]:
 
 def _own_parameters(model: Any) -> dict[str, Any]:
     """Return an estimator's parameters as far as they are plain values."""
-    try:
-        parameters = model.get_params(deep=True)
-    except Exception:  # noqa: BLE001 - a class, a path, or an estimator's own code; none of them keeps it from being published
-        return {}
+    for deep in (True, False):
+        try:
+            parameters = _plain_ones(model.get_params(deep=deep))
+        except Exception:  # noqa: BLE001 - a class, a path, or an estimator's own code; none of them keeps it from being published
+            return {}
+        if len(parameters) <= MOST_PARAMETERS:
+            return parameters
+    return {}
+
+
+def _plain_ones(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in sorted(parameters.items())
@@ -405,8 +436,23 @@ def _own_parameters(model: Any) -> dict[str, Any]:
     }
 
 
-def _alias_path(name: str, alias: str) -> str:
-    return f"{model_path(name)}/aliases/{quote(alias, safe='')}"
+def _numbers(metrics: Mapping[str, SupportsFloat]) -> Any:
+    """Return metrics as floats, whatever kind of number they are. Raises ConfigurationError for what is none."""
+    try:
+        return plain({name: float(value) for name, value in metrics.items()})
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"A metric isn't a number: {error}.") from None
+
+
+@contextlib.contextmanager
+def _naming_the_key(idempotency_key: str) -> Iterator[None]:
+    """Note on an error that leaves open whether the request was carried out how to ask again without doing it twice."""
+    try:
+        yield
+    except (ConnectionFailed, Problem) as error:
+        if isinstance(error, ConnectionFailed) or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            error.add_note(f"Asking again with idempotency_key={idempotency_key!r} never does it twice.")
+        raise
 
 
 def _new_idempotency_key() -> str:

@@ -7,67 +7,114 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
+import os
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 
-from modelyard.errors import ConfigurationError, ConnectionFailed, DownloadDamaged, RangeNotSatisfiable
+from modelyard.errors import ConfigurationError, ConnectionFailed, DownloadDamaged, Problem, RangeNotSatisfiable
 from modelyard.records import Version
 from modelyard.transport import Transport
 
 CHUNK_BYTES = 1 << 20
+#: Windows has none: two downloads to one target may spoil each other's part there, which the digest then shows.
+_fcntl: Any = importlib.import_module("fcntl") if importlib.util.find_spec("fcntl") is not None else None
 
 
 def fetch(transport: Transport, version: Version, target: Path, open_bar: Callable[[], Any]) -> Path:
     """Write the artifact of `version` to `target` and return where it stands now.
 
-    What an earlier call left half done goes on from there. Raises DownloadDamaged, ConnectionFailed once all tries are used up,
-    ConfigurationError where it can't be written, and what the service answers.
+    What an earlier call left half done goes on from there. A link is followed; what is neither a file nor a folder stays as it is.
+    Raises DownloadDamaged, ConnectionFailed once all tries are used up, ConfigurationError where it can't be written, and what the
+    service answers.
     """
-    path = target / _file_name(version) if target.is_dir() else target
-    part = path.with_name(f".{path.name}.{version.sha256[:16]}.part")
+    path = (target / _file_name(version) if target.is_dir() else target).resolve()
+    if path.exists() and not path.is_file():
+        raise ConfigurationError(f"{path} isn't a file, so nothing is written to it.")
     try:
-        with contextlib.closing(open_bar()) as bar:
-            _receive(transport, version, part, bar)
-        _require_digest(version, part)
-        part.replace(path)
+        with _opened_part(path.with_name(f".{path.name}.{version.sha256[:16]}.part")) as (part, file):
+            with contextlib.closing(open_bar()) as bar:
+                _receive(transport, version, file, bar)
+            _require_digest(version, part, file)
+            part.replace(path)
     except OSError as error:
         raise ConfigurationError(f"{path} can't be written: {error.strerror}.") from error
     return path
 
 
-def _receive(transport: Transport, version: Version, part: Path, bar: Any) -> None:
-    pauses = transport.pauses()
+@contextlib.contextmanager
+def _opened_part(usual: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+    """Yield the part to write, held against other downloads; where another one holds it, a part of our own that doesn't outlive us."""
     while True:
-        had = _size(part)
+        file = _open(usual)
+        if not _hold(file):
+            file.close()
+            break
+        if usual.exists() and os.fstat(file.fileno()).st_ino == usual.stat().st_ino:
+            with file:
+                yield usual, file
+            return
+        file.close()  # whoever held it gave it its name meanwhile: that file is finished, and nobody's to write
+    own = usual.with_suffix(f".{uuid.uuid4().hex}.part")
+    try:
+        with _open(own) as file:
+            yield own, file
+    finally:
+        own.unlink(missing_ok=True)
+
+
+def _open(part: Path) -> IO[bytes]:
+    """Open a part at its end, never through a link."""
+    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0), 0o666)
+    return os.fdopen(descriptor, "r+b", buffering=0)
+
+
+def _hold(file: IO[bytes]) -> bool:
+    if _fcntl is None:
+        return True
+    try:
+        _fcntl.flock(file, _fcntl.LOCK_EX | _fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _receive(transport: Transport, version: Version, file: IO[bytes], bar: Any) -> None:
+    pauses = transport.pauses()
+    if _size(file) > version.size_bytes:
+        file.truncate(0)
+    while (had := _size(file)) < version.size_bytes:
         bar.reset()
         bar.update(had)
-        if had >= version.size_bytes:
-            return
         try:
-            _receive_rest(transport, version, part, had, bar)
-            if _size(part) <= had:
+            _receive_rest(transport, version, file, had, bar)
+            if _size(file) <= had:
                 raise DownloadDamaged(f"The service sends no more than {had} of the {version.size_bytes} bytes of {version.selector}.")
-        except (httpx.TransportError, ConnectionFailed) as error:
+        except (httpx.RequestError, ConnectionFailed, Problem) as error:
+            if _size(file) > had:
+                pauses = transport.pauses()  # it moves: the tries are counted from here
             pause = next(pauses, None)
-            if _size(part) > had:
-                pauses, pause = transport.pauses(), 0.0  # it moves: the tries are counted from here
-            if pause is None:
-                raise ConnectionFailed(f"The download broke off at {had} of {version.size_bytes} bytes: {error}") from error
-            time.sleep(pause)
+            wait = transport.wait(error, pause, repeatable=True) if isinstance(error, Problem) else pause
+            if wait is None and isinstance(error, Problem):
+                raise
+            if wait is None:
+                raise ConnectionFailed(f"The download broke off at {_size(file)} of {version.size_bytes} bytes: {error}") from error
+            time.sleep(wait)
 
 
-def _receive_rest(transport: Transport, version: Version, part: Path, had: int, bar: Any) -> None:
+def _receive_rest(transport: Transport, version: Version, file: IO[bytes], had: int, bar: Any) -> None:
     path = f"/models/{version.model}/{version.version}/artifact"
     headers = {"Accept-Encoding": "identity"}
     if had:
         headers |= {"Range": f"bytes={had}-", "If-Range": f'"{version.sha256}"'}
     try:
-        with transport.stream(path, headers) as answer, part.open("ab") as file:
+        with transport.stream(path, headers) as answer:
             if answer.status_code != HTTPStatus.PARTIAL_CONTENT and had:
                 file.truncate(0)
                 bar.reset()
@@ -75,20 +122,24 @@ def _receive_rest(transport: Transport, version: Version, part: Path, had: int, 
                 file.write(chunk)
                 bar.update(len(chunk))
     except RangeNotSatisfiable:
+        file.truncate(0)
+        _receive_rest(transport, version, file, 0, bar)
+
+
+def _size(file: IO[bytes]) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _require_digest(version: Version, part: Path, file: IO[bytes]) -> None:
+    file.seek(0)
+    digest = hashlib.sha256()
+    while chunk := file.read(CHUNK_BYTES):
+        digest.update(chunk)
+    if digest.hexdigest() != version.sha256:
         part.unlink()
-        _receive_rest(transport, version, part, 0, bar)
-
-
-def _size(part: Path) -> int:
-    return part.stat().st_size if part.exists() else 0
-
-
-def _require_digest(version: Version, part: Path) -> None:
-    with part.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != version.sha256:
-        part.unlink()
-        raise DownloadDamaged(f"What came of {version.selector} has the digest {digest}, not {version.sha256}; download it again.")
+        raise DownloadDamaged(
+            f"What came of {version.selector} has the digest {digest.hexdigest()}, not {version.sha256}; download it again."
+        )
 
 
 def _file_name(version: Version) -> str:

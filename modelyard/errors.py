@@ -75,9 +75,13 @@ class Problem(ModelyardError):
         super().__init__(self._text())
 
     def _text(self) -> str:
-        lines = [f"{self.title} ({self.status})" if self.detail.rstrip(".") in ("", self.title) else f"{self.title} ({self.status}): {self.detail}"]
+        lines = [
+            f"{self.title} ({self.status})"
+            if self.detail.rstrip(".") in ("", self.title)
+            else f"{self.title} ({self.status}): {self.detail}"
+        ]
         lines += [f"  {finding}" for finding in self.errors]
-        lines += [f"  found {_told(found)}" for found in self.members.get("found", ()) if isinstance(found, dict)]
+        lines += [f"  found {_told(found)}" for found in _listed(self.members.get("found")) if isinstance(found, dict)]
         if self.request_id:
             lines.append(f"  request {self.request_id}")
         return "\n".join(lines)
@@ -94,8 +98,12 @@ def _told(found: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in found.items() if isinstance(value, str | int | float))
 
 
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _findings(body: Mapping[str, Any]) -> Iterator[Finding]:
-    for found in body.get("errors") or ():
+    for found in _listed(body.get("errors")):
         if isinstance(found, Mapping):
             yield Finding(str(found.get("detail", "")), found.get("pointer"), found.get("column"))
 

@@ -28,7 +28,10 @@ _POINTER = re.compile(r"#/(?:(data|instances)|(inputs)/([^/]*))/(\d+)(.*)")
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Inputs that can be sent in parts: `form` is the member of the JSON body, or `npy`; `values` rows, or columns by name."""
+    """Inputs that can be sent in parts: `form` is the member of the JSON body, or `npy`; `values` rows, or columns by name.
+
+    A data frame's columns stay what they are until a part of them is sent, since Python's own objects take many times their memory.
+    """
 
     form: str
     values: Any
@@ -37,7 +40,7 @@ class Rows:
     def part(self, start: int, stop: int) -> Any:
         """Return the rows from `start` up to `stop`."""
         if self.form == "inputs":
-            return {name: column[start:stop] for name, column in self.values.items()}
+            return {name: plain(_slice(column, start, stop)) for name, column in self.values.items()}
         return self.values if self.count == 1 else self.values[start:stop]
 
     def per_request(self) -> int:
@@ -52,7 +55,7 @@ class Rows:
             buffer = io.BytesIO()
             np.save(buffer, self.part(start, stop), allow_pickle=False)
             return NPY, buffer.getvalue()
-        form, part = ("data", self.part(start, stop).tolist()) if self.form == "npy" else (self.form, self.part(start, stop))
+        form, part = ("data", plain(self.part(start, stop))) if self.form == "npy" else (self.form, self.part(start, stop))
         asked = {form: part, "method": method} | ({"params": dict(params)} if params else {})
         return JSON, encode(asked)
 
@@ -64,7 +67,7 @@ def read_rows(inputs: Any) -> Rows:
     series, lists of rows, of records or of texts, and dicts of columns or of one record.
     """
     if _is_frame(inputs):
-        return _of_columns({str(name): plain(inputs[name]) for name in inputs.columns})
+        return _of_frame(inputs)
     if _is_series(inputs):
         return _of_series(inputs)
     if isinstance(inputs, Mapping):
@@ -82,7 +85,7 @@ def read_rows(inputs: Any) -> Rows:
 def read_example(example: Any) -> Any:
     """Return an example of a few rows as it stands in a manifest. Raises ConfigurationError."""
     rows = read_rows(example)
-    values = rows.values.tolist() if rows.form == "npy" else rows.values
+    values = rows.part(0, rows.count) if rows.form == "inputs" else plain(rows.values)
     return [values] if rows.form != "inputs" and values and not isinstance(values[0], list | dict | str) else values
 
 
@@ -94,17 +97,42 @@ def plain(value: Any) -> Any:
         return None if value != value else float(value)  # noqa: PLR0124 - NaN
     if isinstance(value, Mapping):
         return {str(name): plain(inner) for name, inner in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain_array(np.asanyarray(value))
     if hasattr(value, "to_list"):
-        return [plain(inner) for inner in value.to_list()]
+        return _plain_series(value)
     if isinstance(value, list | tuple):
         return [plain(inner) for inner in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
     if isinstance(value, date | datetime):
         return value.isoformat()
     raise ConfigurationError(f"A value of {type(value).__name__} can't be sent; numbers, texts, booleans and None can.")
+
+
+def _plain_array(array: np.ndarray[Any, Any]) -> Any:
+    """Return an array's values: whole at once where all are there, since one by one takes long."""
+    if array.dtype.kind in "biuU" or (array.dtype.kind == "f" and not np.isnan(array).any()):
+        return array.tolist()  # of a masked array, what is masked is None
+    if array.dtype.kind == "M":
+        return (
+            [None if text == "NaT" else text for text in np.datetime_as_string(array).tolist()] if array.ndim == 1 else plain(list(array))
+        )
+    if array.dtype.kind in "fO":
+        return plain(array.tolist())
+    raise ConfigurationError(f"An array of {array.dtype} can't be sent; numbers, texts and booleans can.")
+
+
+def _plain_series(series: Any) -> list[Any]:
+    array = (
+        series.to_numpy()
+        if str(series.dtype).lower().startswith(("float", "int", "uint", "bool")) and hasattr(series, "to_numpy")
+        else None
+    )
+    if isinstance(array, np.ndarray) and array.dtype.kind in "biuf":
+        values: list[Any] = _plain_array(array)
+        return values
+    return [plain(inner) for inner in series.to_list()]
 
 
 def encode(value: Any) -> bytes:
@@ -143,6 +171,8 @@ def join(parts: Sequence[Any]) -> Any:
         return parts[0]
     if isinstance(parts[0], list):
         return [np.concatenate([part[index] for part in parts]) for index in range(len(parts[0]))]
+    if len({part.ndim for part in parts}) > 1:  # ragged rows in some requests, and none in others
+        parts = [read_outputs([*part, None], None)[:-1] for part in parts]
     return np.concatenate(parts)
 
 
@@ -172,31 +202,54 @@ def _is_series(value: Any) -> bool:
     return hasattr(value, "to_list") and hasattr(value, "dtype") and not isinstance(value, np.ndarray)
 
 
+def _of_frame(frame: Any) -> Rows:
+    names = [str(name) for name in frame.columns]
+    doubles = sorted({name for name in names if names.count(name) > 1})
+    if doubles:
+        raise ConfigurationError(f"The data frame has more than one column named {doubles[0]!r}, so a column can't be told by its name.")
+    return _of_columns({str(name): frame[name] for name in frame.columns})
+
+
 def _of_columns(columns: dict[str, Any]) -> Rows:
     if not columns:
         raise ConfigurationError("The data frame has no column.")
-    return Rows("inputs", columns, len(next(iter(columns.values()))))
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ConfigurationError(
+            f"The columns have different lengths: {', '.join(f'{name} {length}' for name, length in lengths.items())}."
+        )
+    return Rows("inputs", columns, next(iter(lengths.values())))
 
 
 def _of_series(series: Any) -> Rows:
     values = plain(series)
     names = plain(series.index) if hasattr(series, "index") and not callable(series.index) else []
-    if names and all(isinstance(name, str) for name in names):  # a row of a data frame
+    texts = all(isinstance(value, str) for value in values)
+    if names and not texts and all(isinstance(name, str) for name in names):  # a row of a data frame
         return Rows("instances", [dict(zip(names, values, strict=True))], 1)
     return _of_list(values)
 
 
 def _of_mapping(inputs: Mapping[str, Any]) -> Rows:
-    columns = {str(name): plain(column) for name, column in inputs.items()}
-    if columns and all(isinstance(column, list) for column in columns.values()):
-        return _of_columns(columns)
-    return Rows("instances", [columns], 1)
+    if inputs and all(_is_column(column) for column in inputs.values()):
+        return _of_columns({str(name): column for name, column in inputs.items()})
+    return Rows("instances", [plain(inputs)], 1)
+
+
+def _is_column(value: Any) -> bool:
+    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1) or _is_series(value)
+
+
+def _slice(column: Any, start: int, stop: int) -> Any:
+    return column.iloc[start:stop] if hasattr(column, "iloc") else column[start:stop]
 
 
 def _of_array(array: np.ndarray[Any, Any]) -> Rows:
+    if array.dtype.names is not None:
+        return _of_columns({name: array[name] for name in array.dtype.names})
     if array.ndim not in (1, 2):
         raise ConfigurationError(f"An array of inputs has two dimensions (rows, columns), or one for one row; this one has {array.ndim}.")
-    if array.dtype.kind in "biuf":
+    if array.dtype.kind in "biuf" and not isinstance(array, np.ma.MaskedArray):
         return Rows("npy", array, 1 if array.ndim == 1 else len(array))
     return _of_list(plain(array))
 

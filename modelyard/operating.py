@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from modelyard.errors import ConfigurationError
 from modelyard.records import ApiKey, Event
-from modelyard.transport import Transport, compact, json_body
+from modelyard.transport import Transport, compact, json_body, read_object
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ class Operating:
     def ready(self) -> dict[str, Any]:
         """Return what is up, degraded or down, also when the service says that it can't serve. Needs no key."""
         answer = self._transport.send("GET", "/health/ready", needs_key=False, allowed=(HTTPStatus.SERVICE_UNAVAILABLE,))
-        report: dict[str, Any] = answer.json()
+        report: dict[str, Any] = read_object(answer)
         return report
 
     def me(self) -> ApiKey:
@@ -124,7 +124,8 @@ def split_selector(selector: str) -> tuple[str, str]:
     if not slash:
         name, at, alias = selector.partition("@")
         rest = f"@{alias}" if at else f"@{PRODUCTION}"
-    if not name.strip(".") or not rest.strip("./@"):
+    numbered, by_alias = rest.isascii() and rest.isdigit(), rest.startswith("@") and _fits(rest[1:])
+    if not _fits(name) or not (numbered or by_alias):
         raise ConfigurationError(f"{selector!r} names no version; write churn@production, churn/7, or churn for its production.")
     return name, rest
 
@@ -137,15 +138,28 @@ def path_of(selector: str) -> str:
 
 def model_path(name: str) -> str:
     """Return the path of a model. Raises ConfigurationError for a name that would be another path."""
-    if not name.strip("."):
-        raise ConfigurationError(f"{name!r} can't be a model's name.")
-    return f"/models/{quote(name, safe='')}"
+    return f"/models/{_part(name, 'a model')}"
+
+
+def alias_path(name: str, alias: str) -> str:
+    """Return the path of an alias. Raises ConfigurationError for one that would be another path."""
+    return f"{model_path(name)}/aliases/{_part(alias, 'an alias')}"
 
 
 def _key_path(key_id: str) -> str:
-    if not key_id.strip("."):
-        raise ConfigurationError(f"{key_id!r} can't be a key's id.")
-    return f"/keys/{quote(key_id, safe='')}"
+    return f"/keys/{_part(key_id, 'a key')}"
+
+
+def _part(text: str, what: str) -> str:
+    """Return one part of a path, quoted. What is wrong with it otherwise is the service's to say."""
+    if not _fits(text):
+        raise ConfigurationError(f"{text!r} can't be the name of {what}.")
+    return quote(text, safe="")
+
+
+def _fits(text: str) -> bool:
+    """Tell whether a text stays one part of a path: empty, dots alone or with a slash in it, it would name something else."""
+    return bool(text.strip(".")) and "/" not in text and text.isprintable()
 
 
 def _text(at: datetime | None) -> str | None:

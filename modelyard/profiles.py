@@ -26,9 +26,12 @@ class Address:
 
 
 def profile_file() -> Path:
-    """Return the path of the profile file, whether it is there or not."""
+    """Return the path of the profile file, whether it is there or not. Raises ConfigurationError where nobody has a home."""
     folder = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(folder) if folder else Path.home() / ".config") / "modelyard.toml"
+    try:
+        return (Path(folder) if folder else Path.home() / ".config") / "modelyard.toml"
+    except RuntimeError:
+        raise ConfigurationError("There is no home folder with a profile; set MODELYARD_URL and MODELYARD_KEY.") from None
 
 
 def read_address(url: str | None = None, key: str | None = None, profile: str | None = None) -> Address:
@@ -57,7 +60,7 @@ def read_profiles() -> dict[str, Any]:
     """Return the profile file's content, or an empty dict where there is none. Raises ConfigurationError."""
     file = profile_file()
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as error:
@@ -73,7 +76,7 @@ def _profile(name: str | None) -> Address:
     if chosen is None:
         return Address(DEFAULT_URL, None)
     profiles = content.get("profiles", {})
-    found = profiles.get(chosen) if isinstance(profiles, dict) else None
+    found = profiles.get(chosen) if isinstance(profiles, dict) and isinstance(chosen, str) else None
     if not isinstance(found, dict):
         known = ", ".join(sorted(profiles)) if isinstance(profiles, dict) and profiles else "none"
         raise ConfigurationError(f"There is no profile {chosen!r} in {profile_file()}; there are: {known}.")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import http.server
+import multiprocessing
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -268,6 +272,14 @@ def test_what_may_not_be_sent_twice_is_not(cut_yard: Client, proxy: CuttingProxy
     proxy.cuts = [("POST /keys", 0)]
     with pytest.raises(errors.ConnectionFailed):
         cut_yard.create_key("only-once")
+    cut_yard.publish(line(), "client-noted")
+    path = "PUT /models/client-noted/aliases/production"
+    proxy.cuts = [(path, 0)] * 5
+    with pytest.raises(errors.ConnectionFailed) as unanswered:
+        cut_yard.point("client-noted", "production", 1, idempotency_key="noted")
+    assert "idempotency_key='noted'" in unanswered.value.__notes__[0]
+    assert cut_yard.point("client-noted", "production", 1, idempotency_key="noted").version == 1
+    assert len(list(cut_yard.history("client-noted"))) == 1
     assert [key.name for key in list(cut_yard.keys())].count("only-once") == 1
     cut_yard.close()
     proxy.close()
@@ -320,6 +332,67 @@ def test_a_broken_download_goes_on_where_it_stopped(cut_yard: Client, proxy: Cut
     assert sorted(path.name for path in tmp_path.iterdir()) == ["forest.joblib", "late.joblib"]
     with pytest.raises(errors.ConfigurationError, match="can't be written"):
         cut_yard.download("client-download/1", tmp_path / "nowhere" / "file")
+
+
+def test_downloads_to_one_target_leave_each_other_alone(yard: Client, flowers: str, tmp_path: Path) -> None:
+    """Each ends well, links are followed, and what is no file stays what it is."""
+    target = tmp_path / "same.joblib"
+    failed: list[BaseException] = []
+
+    def fetch() -> None:
+        try:
+            yard.download(f"{flowers}/1", target)
+        except errors.ModelyardError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=fetch) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert [path.name for path in tmp_path.iterdir()] == ["same.joblib"]
+    (tmp_path / "link").symlink_to(target)
+    target.write_bytes(b"old")
+    yard.download(f"{flowers}/1", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert hashlib.sha256(target.read_bytes()).hexdigest() == yard.version(f"{flowers}/1").sha256
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(errors.ConfigurationError, match="isn't a file"):
+        yard.download(f"{flowers}/1", tmp_path / "pipe")
+
+
+def test_a_forked_child_reads_its_own_answers(yard: Client, flowers: str, iris: tuple[pd.DataFrame, LogisticRegression]) -> None:
+    """It takes connections of its own instead of its parent's."""
+    rows, model = iris
+    yard.predict(flowers, rows[:1])
+    told, expected = multiprocessing.get_context("fork").SimpleQueue(), model.predict(rows).tolist()
+
+    def ask(start: int) -> None:
+        told.put((start, [yard.predict(flowers, rows[at : at + 1]).tolist() for at in range(start, 150, 30)]))
+
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # a process with threads forks
+        children = [multiprocessing.get_context("fork").Process(target=ask, args=(start,)) for start in range(0, 150, 50)]
+        for child in children:
+            child.start()
+    answers = dict(told.get() for _ in children)
+    for child in children:
+        child.join()
+    assert answers == {start: [expected[at : at + 1] for at in range(start, 150, 30)] for start in range(0, 150, 50)}
+
+
+def test_what_else_answers_at_an_address_is_told(tmp_path: Path) -> None:
+    """A web server of another kind is no service of ours, whatever it says."""
+    (tmp_path / "me").write_text("<html>hello</html>")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        with Client(f"http://127.0.0.1:{other.server_port}", "my_k") as client:
+            with pytest.raises(errors.ConnectionFailed, match="isn't Modelyard"):
+                client.me()
+            with pytest.raises(errors.Problem, match="501"):
+                client.predict("churn", [[1.0]])
+        other.shutdown()
 
 
 def test_one_client_works_from_many_threads(yard: Client, flowers: str, iris: tuple[pd.DataFrame, LogisticRegression]) -> None:

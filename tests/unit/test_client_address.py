@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import modelyard
-from modelyard import Client, errors, profiles
+from modelyard import Client, errors, git, profiles
 from modelyard.errors import ConfigurationError, Problem, every_problem, problem_of
 from modelyard.operating import model_path, path_of
 from modelyard.transport import _retry_after_seconds
@@ -100,8 +100,8 @@ def test_nothing_shows_the_key() -> None:
         ("churn@canary", "/models/churn/@canary"),
         ("churn/7", "/models/churn/7"),
         ("churn/@latest", "/models/churn/@latest"),
-        ("a b/1?x", "/models/a%20b/1%3Fx"),
-        ("a/../../keys", "/models/a/..%2F..%2Fkeys"),
+        ("a b@x?y", "/models/a%20b/@x%3Fy"),
+        ("a%2Fb/7", "/models/a%252Fb/7"),
     ],
 )
 def test_a_selector_becomes_a_path_and_never_another_one(selector: str, path: str) -> None:
@@ -109,7 +109,27 @@ def test_a_selector_becomes_a_path_and_never_another_one(selector: str, path: st
     assert path_of(selector) == path
 
 
-@pytest.mark.parametrize("selector", ["", "/1", "..", "../1", "x/", "x/..", "x@", "@production", "x/@"])
+@pytest.mark.parametrize(
+    "selector",
+    [
+        "",
+        "/1",
+        "..",
+        "../1",
+        "x/",
+        "x/..",
+        "x@",
+        "@production",
+        "x/@",
+        "x/rollback",
+        "x/1/pin",
+        "x@a/b",
+        "x@..",
+        "a/../../keys",
+        "x/1\n",
+        "x/٣",
+    ],
+)
 def test_a_selector_without_a_name_or_version_is_refused(selector: str) -> None:
     """With the forms that there are."""
     with pytest.raises(ConfigurationError, match="write churn@production"):
@@ -168,3 +188,64 @@ def test_every_name_of_the_package_is_there() -> None:
     assert all(getattr(modelyard, name) is not None for name in modelyard.__all__)
     with pytest.raises(AttributeError):
         modelyard.nothing  # noqa: B018 - the look is the test
+
+
+@pytest.mark.parametrize("text", ["", "..", "a/b", "v2/aliases/canary", "a\nb"])
+def test_no_name_becomes_another_path(text: str) -> None:
+    """Neither that of a model, nor of an alias, nor of a key."""
+    with Client("http://127.0.0.1:9", "my_k") as client:
+        for call in (client.delete_model, client.revoke_key, lambda name: client.delete_alias("churn", name)):
+            with pytest.raises(ConfigurationError):
+                call(text)
+
+
+@pytest.mark.parametrize("key", ["my_\nsecret", "my_s\u00e9cret"])
+def test_a_key_that_can_not_be_sent_is_not_repeated(key: str) -> None:
+    """What is around it is cut off; what is inside is refused, without showing it."""
+    with pytest.raises(ConfigurationError) as refused:
+        Client("http://127.0.0.1:9", key)
+    assert "cret" not in str(refused.value)
+    with Client("http://127.0.0.1:9", "my_secret\n", retries=0) as client, pytest.raises(errors.ConnectionFailed):
+        client.me()
+    with pytest.raises(ConfigurationError) as refused:
+        Client("http://user:sekret@host")
+    assert "sekret" not in str(refused.value)
+
+
+def test_what_the_environment_asks_for_and_can_not_be_had_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy of a kind that isn't known, a time that isn't one, no home."""
+    with monkeypatch.context() as patch:
+        patch.setenv("HTTP_PROXY", "ftp://x")
+        with pytest.raises(ConfigurationError):
+            Client("http://127.0.0.1:9")
+    with pytest.raises(ConfigurationError, match="above 0"):
+        Client("http://127.0.0.1:9", timeout_seconds=-1)
+
+
+def test_a_client_is_not_copied_to_another_process() -> None:
+    """Its connections can't be."""
+    with Client("http://127.0.0.1:9", "my_k") as client, pytest.raises(ConfigurationError, match="can't be pickled"):
+        pickle.dumps(client)
+
+
+@pytest.mark.parametrize(
+    ("remote", "kept"),
+    [
+        ("https://oauth2:tok/en@gitlab.example/x", "https://gitlab.example/x"),
+        ("https://user:p@ss/w0rd@host/a?private_token=abc#d", "https://host/a"),
+        ("git@github.example:a/b.git", "git@github.example:a/b.git"),
+        ("user:pw@host:x", "host:x"),
+        ("/srv/x.git", "/srv/x.git"),
+    ],
+)
+def test_the_address_of_a_remote_is_kept_without_whoever_may_push_there(remote: str, kept: str) -> None:
+    """A token in it would be kept with the version, for everybody to read."""
+    assert git.without_credentials(remote) == kept
+
+
+def test_what_is_no_problem_document_is_told_as_far_as_it_goes() -> None:
+    """A gateway's own words; lists that are none."""
+    for body in ({"errors": True, "found": True}, {"errors": [7]}):
+        assert problem_of(500, body).errors == ()
+    for header in ("\u00b2", "-1"):
+        assert _retry_after_seconds(header) is None

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +37,15 @@ pytestmark = pytest.mark.unit
         (pd.DataFrame({"at": [pd.Timestamp("2026-11-25"), pd.NaT]}), {"inputs": {"at": ["2026-11-25T00:00:00", None]}}),
         (pd.Series([1.5, "a"], index=["x", "y"]), {"instances": [{"x": 1.5, "y": "a"}]}),
         ([[dt.date(2026, 11, 25)]], {"data": [["2026-11-25"]]}),
+        (np.array([(1.0, 2)], dtype=[("b", "f8"), ("a", "i4")]), {"inputs": {"b": [1.0], "a": [2]}}),
+        (np.ma.masked_array([[1.0, 2.0]], mask=[[False, True]]), {"data": [[1.0, None]]}),
+        (
+            {"at": np.array(["2026-11-25T10:00", "NaT"], dtype="datetime64[ns]")},
+            {"inputs": {"at": ["2026-11-25T10:00:00.000000000", None]}},
+        ),
+        (pd.DataFrame({"n": pd.array([1, None], dtype="Int64"), "b": [True, False]}), {"inputs": {"n": [1, None], "b": [True, False]}}),
+        (pd.Series(["a", "b"], index=["x", "y"]), {"data": ["a", "b"]}),
+        (pl.DataFrame({"c": [1.5, None], "t": ["a", None]}), {"inputs": {"c": [1.5, None], "t": ["a", None]}}),
     ],
 )
 def test_inputs_become_the_body_that_says_the_same(given_inputs: Any, body: dict[str, Any]) -> None:
@@ -69,6 +79,10 @@ def test_an_array_of_numbers_is_sent_without_a_loss(dtype: str) -> None:
         (sparse.csr_matrix([[1.0]]), "call its .toarray"),
         ([[Decimal(1)]], "A value of Decimal can't be sent"),
         (pd.DataFrame(), "no column"),
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "more than one column named 'a'"),
+        (pd.DataFrame([[1, 2]], columns=[1, "1"]), "more than one column named '1'"),
+        ({"a": [1, 2], "b": [1]}, "different lengths: a 2, b 1"),
+        (np.array([[1]], dtype="timedelta64[s]"), "timedelta64"),
     ],
 )
 def test_what_holds_no_rows_is_refused_with_words(given_inputs: Any, words: str) -> None:
@@ -102,6 +116,7 @@ def test_an_example_is_a_few_rows_whatever_it_came_as() -> None:
     assert read_example(["a"]) == ["a"]
     assert read_example(pd.DataFrame({"a": [1]})) == {"a": [1]}
     assert read_example({"a": 1}) == [{"a": 1}]
+    assert read_example(np.array([[1.0, np.nan]])) == [[1.0, None]]
 
 
 def test_outputs_are_arrays_and_parts_are_joined() -> None:
@@ -110,6 +125,7 @@ def test_outputs_are_arrays_and_parts_are_joined() -> None:
     several = [read_outputs([[[0.1, 0.9]], [[1.0]]], [[0, 1], ["a"]])] * 2
     assert [part.tolist() for part in join(several)] == [[[0.1, 0.9]] * 2, [[1.0]] * 2]
     assert read_outputs([[1], [1, 2]], None).tolist() == [[1], [1, 2]]
+    assert join([read_outputs([[1], [1, 2]], None), read_outputs([[3], [4]], None)]).tolist() == [[1], [1, 2], [3], [4]]
     assert read_outputs(["a", "b"], None).tolist() == ["a", "b"]
 
 
