@@ -40,7 +40,7 @@ ifdef PYTEST_ARGS
 else
 	@rm -f .coverage .coverage.*
 	@status=0; \
-	$(BIN)/python -m compileall -q config.py registry; \
+	$(BIN)/python -m compileall -q config.py modelyard registry; \
 	$(BIN)/python -m pytest -m "not alone" --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder --cov --cov-report= || status=1; \
 	$(BIN)/python -m pytest -m alone --cov --cov-append --cov-report= || status=1; \
 	$(MAKE) --no-print-directory coverage || status=1; \

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from registry import flavors
 from registry.errors import ArtifactRefused
+from registry.host.forkserver import flavors  # from there, since it keeps out what starts threads
 from tests.fixture_models import CASES, case_of, rows_of
 from tests.locked import attempt
 from tests.other_formats import CASES_IN_ONNX, HOSTILE_ONNX, HOSTILE_SKOPS, onnx_of, onnx_rows, skops_of

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
 
 from tests.raw_http import ask, exchange, request_bytes
-from tests.running import RunningService, running
+from tests.running import RunningService
 
 BAD_NAMES = {
     "dots": "..",
@@ -56,10 +55,9 @@ BAD_SELECTORS = {
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """One service for the tests of this module."""
-    with running(tmp_path_factory.mktemp("names") / "instance", web_processes="1", web_threads="16") as started:
-        yield started
+def service(shared_service: RunningService) -> RunningService:
+    """One service, which takes none of the names that are tried here."""
+    return shared_service
 
 
 @pytest.mark.parametrize("name", BAD_NAMES.values(), ids=BAD_NAMES)

@@ -45,19 +45,12 @@ def _fuzz(*arguments: str, folder: Path) -> tuple[int, dict[str, Any]]:
 
 def test_twenty_thousand_inputs_neither_escape_nor_crash_nor_hang_nor_raise(tmp_path: Path) -> None:
     """All are admitted or refused by an exception of ours, nothing shared was changed, and enough of them got as far as predict."""
-    amounts = {"mutations": (MUTATIONS, 0), "programs": (0, PROGRAMS)}
-    started = [
-        _start("--mutations", str(mutations), "--programs", str(programs), "--seed", "1", folder=tmp_path / name)
-        for name, (mutations, programs) in amounts.items()
-    ]
-    outcomes: Counter[str] = Counter()
-    for process in started:
-        status, report = _finish(process)
-        assert report["findings"] == []
-        assert not report["marker"]
-        assert status == 0
-        assert report["memory_mib"] < MOST_MEMORY_MIB
-        outcomes.update(report["outcomes"])
+    status, report = _fuzz("--mutations", str(MUTATIONS), "--programs", str(PROGRAMS), "--seed", "1", folder=tmp_path / "whole")
+    assert report["findings"] == []
+    assert not report["marker"]
+    assert status == 0
+    assert report["memory_mib"] < MOST_MEMORY_MIB
+    outcomes = Counter(report["outcomes"])
     assert outcomes.total() == MUTATIONS + PROGRAMS
     assert outcomes["predicted"] > FEWEST_PREDICTED
     assert outcomes["admitted"] > FEWEST_ADMITTED

@@ -6,6 +6,7 @@ Prints the seed first, so that a run can be repeated, and the report as JSON las
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import itertools
 import json
@@ -42,6 +43,7 @@ def main() -> int:
     seed = options.seed if options.seed is not None else secrets.randbelow(2**32)
     print(f"FUZZ_SEED={seed}; findings go to {folder}", file=sys.stderr, flush=True)
     flavors.warm_up()
+    gc.freeze()  # as the fork server does: a collection in a child would touch, and so copy, everything
     report, keeper = Report(), Keeper(folder, reduces=not options.self_test)
     marker = folder / "marker"
     start = time.monotonic()

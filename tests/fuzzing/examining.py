@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import io
 import pickle
+import signal
 import traceback
 from collections.abc import Callable
 
@@ -91,8 +92,11 @@ def by_crashing(file: bytes) -> str:
     """End as native code does that was led astray, for an input that asks for it; hang or raise for others."""
     if file == b"crash":
         ctypes.string_at(0)
-    while file == b"hang":
-        pass
+    if file == b"hang":
+        left = signal.getitimer(signal.ITIMER_PROF)[0]  # of what the judge gives; where it gave none, this hangs
+        signal.setitimer(signal.ITIMER_PROF, left / 10)
+        while True:
+            pass
     if file == b"raise":
         raise ZeroDivisionError
     if file == b"change":

@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 from tests.fuzzing.examining import WAYS
 from tests.fuzzing.oracle import Oracle, Shared
 
-BATCH = 400
+#: Each takes a picture of all that is shared before and after it, which costs as much as fifty inputs.
+BATCH = 1000
 HEADROOM_BYTES = 512 << 20
 CPU_SECONDS, WALL_SECONDS = 5, 90
 _OWN_FAILURE = 99

@@ -1,4 +1,4 @@
-"""A grammar of opcode programs, as hypothesis strategies: from nonsense to models that are right but for one attribute.
+"""A grammar of opcode programs, drawn from a seeded generator: from nonsense to models that are right but for one attribute.
 
 Most begin well and go wrong somewhere, since a program that fails at its first opcode tries nothing.
 """
@@ -9,11 +9,10 @@ import contextlib
 import io
 import pickle
 import struct
+from random import Random
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
 
 from registry.flavors.unpickling.names import TABLE
 from tests.fuzzing.mutations import FLOATS, NUMBERS, OPCODES
@@ -44,24 +43,15 @@ _ATTRIBUTES = (
 
 def programs_of(models: list[Any], count: int, seed_number: int, marker: str) -> list[tuple[str, bytes]]:
     """Return `count` programs with what they are; `models` are fitted estimators to be spoilt, `marker` what hostile code would make."""
-    parts = [(type(model), _parts(model)) for model in models]
-    made: list[tuple[str, bytes]] = []
-
-    @seed(seed_number)
-    @settings(max_examples=count, database=None, phases=(Phase.generate,), deadline=None, suppress_health_check=list(HealthCheck))
-    @given(programs(tuple(parts), marker))
-    def collect(program: tuple[str, bytes]) -> None:
-        made.append(program)
-
-    collect()
-    return made[:count]
+    parts = tuple((type(model), _parts(model)) for model in models)
+    draw = Random(seed_number)
+    return [_program(draw, parts, marker) for _ in range(count)]
 
 
-@st.composite
-def programs(draw: Any, parts: tuple[Any, ...], marker: str) -> tuple[str, bytes]:
+def _program(draw: Random, parts: tuple[Any, ...], marker: str) -> tuple[str, bytes]:
     """Draw a program of one of six kinds, with its kind."""
-    start = b"\x80" + bytes([draw(st.sampled_from((2, 3, 4, 4, 5)))])
-    kind = draw(st.sampled_from(("spoilt", "spoilt", "spoilt", "late", "planted", "value", "calls", "soup")))
+    start = b"\x80" + bytes([draw.choice((2, 3, 4, 4, 5))])
+    kind = draw.choice(("spoilt", "spoilt", "spoilt", "late", "planted", "value", "calls", "soup"))
     if kind in ("spoilt", "planted"):
         return kind, start + _model(draw, parts, marker, hostile=kind == "planted") + STOP
     if kind == "late":
@@ -69,8 +59,8 @@ def programs(draw: Any, parts: tuple[Any, ...], marker: str) -> tuple[str, bytes
     if kind == "value":
         return kind, start + _value(draw, marker, 0) + STOP
     if kind == "calls":
-        return kind, start + b"".join(_call(draw, marker, 1) + b"0" for _ in range(draw(st.integers(1, 4)))) + b"N."
-    return kind, start + b"".join(_scrap(draw, marker) for _ in range(draw(st.integers(1, 24)))) + STOP
+        return kind, start + b"".join(_call(draw, marker, 1) + b"0" for _ in range(draw.randint(1, 4))) + b"N."
+    return kind, start + b"".join(_scrap(draw, marker) for _ in range(draw.randint(1, 24))) + STOP
 
 
 def _parts(model: Any) -> dict[str, bytes]:
@@ -93,15 +83,15 @@ def _pushed(value: Any) -> bytes:
 # -- pieces of programs ----------------------------------------------------------------------------------------------------
 
 
-def _model(draw: Any, parts: tuple[Any, ...], marker: str, *, hostile: bool) -> bytes:
+def _model(draw: Random, parts: tuple[Any, ...], marker: str, *, hostile: bool) -> bytes:
     """Push a model with one to three attributes exchanged, left out or added; or with hostile code in it."""
-    cls, state = draw(st.sampled_from(parts))
+    cls, state = draw.choice(parts)
     state = dict(state)
-    for _ in range(draw(st.integers(1, 3))):
-        name = draw(st.sampled_from((*state, draw(st.sampled_from(_ATTRIBUTES)))))
+    for _ in range(draw.randint(1, 3)):
+        name = draw.choice((*state, draw.choice(_ATTRIBUTES)))
         if hostile:
             state[name] = _hostile(draw, marker)
-        elif draw(st.integers(0, 4)) == 0:
+        elif draw.randint(0, 4) == 0:
             state.pop(name, None)
         else:
             state[name] = _attribute(draw, parts, marker)
@@ -109,103 +99,101 @@ def _model(draw: Any, parts: tuple[Any, ...], marker: str, *, hostile: bool) -> 
     return named(cls.__module__, cls.__qualname__) + b")" + NEWOBJ + b"}" + MARK + items + b"u" + BUILD
 
 
-def _late(draw: Any, parts: tuple[Any, ...], marker: str) -> bytes:
+def _late(draw: Random, parts: tuple[Any, ...], marker: str) -> bytes:
     """Push a model that was built before one of its attributes was."""
-    cls, state = draw(st.sampled_from(parts))
-    form = draw(st.sampled_from(("csr_matrix", "csr_array", "coo_matrix", "csc_matrix")))
+    cls, state = draw.choice(parts)
+    form = draw.choice(("csr_matrix", "csr_array", "coo_matrix", "csc_matrix"))
     made = named(f"scipy.sparse._{form[:3]}", form) + b")" + NEWOBJ + b"q\xc8"
-    state = {**state, draw(st.sampled_from(tuple(state))): b"h\xc8"}
+    state = {**state, draw.choice(tuple(state)): b"h\xc8"}
     items = b"".join(text(name) + code for name, code in state.items())
     model = named(cls.__module__, cls.__qualname__) + b")" + NEWOBJ + b"}" + MARK + items + b"u" + BUILD
     return made + b"0" + model + b"h\xc8" + _sparse_state(draw) + BUILD + b"0"
 
 
-def _attribute(draw: Any, parts: tuple[Any, ...], marker: str) -> bytes:
-    match draw(st.integers(0, 4)):
+def _attribute(draw: Random, parts: tuple[Any, ...], marker: str) -> bytes:
+    match draw.randint(0, 4):
         case 0:
             return _good_array(draw)
         case 1:
             return _sparse(draw)
         case 2:
-            _, other = draw(st.sampled_from(parts))
-            return draw(st.sampled_from(tuple(other.values())))  # type: ignore[no-any-return]
+            _, other = draw.choice(parts)
+            return draw.choice(tuple(other.values()))
         case _:
             return _value(draw, marker, 1)
 
 
-def _value(draw: Any, marker: str, depth: int) -> bytes:
+def _value(draw: Random, marker: str, depth: int) -> bytes:
     """Push one value; containers and calls only down to DEEPEST."""
-    return draw(st.sampled_from(_PLAIN if depth >= DEEPEST else _ALL))(draw, marker, depth)  # type: ignore[no-any-return]
+    return draw.choice(_PLAIN if depth >= DEEPEST else _ALL)(draw, marker, depth)
 
 
-def _constant(draw: Any, marker: str, depth: int) -> bytes:
-    return draw(st.sampled_from((b"N", b"\x88", b"\x89", b"]", b"}", b")", b"\x8f")))  # type: ignore[no-any-return]
+def _constant(draw: Random, marker: str, depth: int) -> bytes:
+    return draw.choice((b"N", b"\x88", b"\x89", b"]", b"}", b")", b"\x8f"))
 
 
-def _number(draw: Any, marker: str, depth: int) -> bytes:
-    if draw(st.booleans()):
-        return whole(draw(st.sampled_from(NUMBERS)))
-    return struct.pack(">cd", b"G", draw(st.sampled_from(FLOATS)))
+def _number(draw: Random, marker: str, depth: int) -> bytes:
+    if draw.random() < 0.5:
+        return whole(draw.choice(NUMBERS))
+    return struct.pack(">cd", b"G", draw.choice(FLOATS))
 
 
-def _text(draw: Any, marker: str, depth: int) -> bytes:
-    return text(draw(st.sampled_from(_ATTRIBUTES)))
+def _text(draw: Random, marker: str, depth: int) -> bytes:
+    return text(draw.choice(_ATTRIBUTES))
 
 
-def _zeros(draw: Any, marker: str, depth: int) -> bytes:
-    return b"C" + bytes([length := draw(st.integers(0, 24))]) + bytes(length)
+def _zeros(draw: Random, marker: str, depth: int) -> bytes:
+    return b"C" + bytes([length := draw.randint(0, 24)]) + bytes(length)
 
 
-def _tuple(draw: Any, marker: str, depth: int) -> bytes:
+def _tuple(draw: Random, marker: str, depth: int) -> bytes:
     return _many(draw, marker, depth, MARK, TUPLE)
 
 
-def _list(draw: Any, marker: str, depth: int) -> bytes:
-    return _many(draw, marker, depth, b"](", draw(st.sampled_from((b"e", b"u"))))
+def _list(draw: Random, marker: str, depth: int) -> bytes:
+    return _many(draw, marker, depth, b"](", draw.choice((b"e", b"u")))
 
 
-def _known(draw: Any, marker: str, depth: int) -> bytes:
-    return named(*draw(st.sampled_from(KNOWN)))
+def _known(draw: Random, marker: str, depth: int) -> bytes:
+    return named(*draw.choice(KNOWN))
 
 
-def _many(draw: Any, marker: str, depth: int, start: bytes, stop: bytes) -> bytes:
-    return start + b"".join(_value(draw, marker, depth + 1) for _ in range(draw(st.integers(0, 4)))) + stop
+def _many(draw: Random, marker: str, depth: int, start: bytes, stop: bytes) -> bytes:
+    return start + b"".join(_value(draw, marker, depth + 1) for _ in range(draw.randint(0, 4))) + stop
 
 
-def _filled(draw: Any, marker: str, depth: int) -> bytes:
+def _filled(draw: Random, marker: str, depth: int) -> bytes:
     """Push a dict with plain keys, or another thing that is filled as if it were one."""
-    start = draw(st.sampled_from((b"}", b"}", b"}", b"]", b"\x8f", named("collections", "OrderedDict") + b")R")))
-    pairs = b"".join(text(draw(st.sampled_from(_ATTRIBUTES))) + _value(draw, marker, depth + 1) for _ in range(draw(st.integers(0, 4))))
-    return start + MARK + pairs + draw(st.sampled_from((b"u", b"u", b"u", b"e", b"\x90")))  # type: ignore[no-any-return]
+    start = draw.choice((b"}", b"}", b"}", b"]", b"\x8f", named("collections", "OrderedDict") + b")R"))
+    pairs = b"".join(text(draw.choice(_ATTRIBUTES)) + _value(draw, marker, depth + 1) for _ in range(draw.randint(0, 4)))
+    return start + MARK + pairs + draw.choice((b"u", b"u", b"u", b"e", b"\x90"))
 
 
-def _call(draw: Any, marker: str, depth: int) -> bytes:
+def _call(draw: Random, marker: str, depth: int) -> bytes:
     """Push what a call gives, then perhaps BUILD it; with known names, wrong numbers of arguments, hostile names now and then."""
-    pair = draw(st.sampled_from(KNOWN if draw(st.booleans()) else _SHAPED))
-    if draw(st.integers(0, 9)) == 0:
+    pair = draw.choice(KNOWN if draw.random() < 0.5 else _SHAPED)
+    if draw.randint(0, 9) == 0:
         return _hostile(draw, marker)
-    first = draw(
-        st.sampled_from(
-            (b"", named("numpy", "ndarray"), named("sklearn.neighbors._kd_tree", "KDTree"), _dtype("f8"), text("O8"), text("V8"))
-        )
+    first = draw.choice(
+        (b"", named("numpy", "ndarray"), named("sklearn.neighbors._kd_tree", "KDTree"), _dtype("f8"), text("O8"), text("V8"))
     )
-    arguments = first + b"".join(_value(draw, marker, depth + 1) for _ in range(draw(st.integers(0, 3))))
-    built = _value(draw, marker, depth + 1) + BUILD if draw(st.booleans()) else b""
+    arguments = first + b"".join(_value(draw, marker, depth + 1) for _ in range(draw.randint(0, 3)))
+    built = _value(draw, marker, depth + 1) + BUILD if draw.random() < 0.5 else b""
     return named(*pair) + MARK + arguments + TUPLE + REDUCE + built
 
 
-def _object(draw: Any, marker: str, depth: int) -> bytes:
+def _object(draw: Random, marker: str, depth: int) -> bytes:
     """Push an object of a known class, made and built in right and wrong ways."""
-    pair = draw(st.sampled_from(KNOWN))
-    made = draw(st.sampled_from((b")" + NEWOBJ, b")" + NEWOBJ, b"N\x85" + NEWOBJ, b")R", b")}\x92")))
-    state = _filled(draw, marker, depth + 1) if draw(st.booleans()) else _value(draw, marker, depth + 1)
-    return named(*pair) + made + draw(st.sampled_from((b"", state + BUILD, state + BUILD, state + BUILD + state + BUILD)))  # type: ignore[no-any-return]
+    pair = draw.choice(KNOWN)
+    made = draw.choice((b")" + NEWOBJ, b")" + NEWOBJ, b"N\x85" + NEWOBJ, b")R", b")}\x92"))
+    state = _filled(draw, marker, depth + 1) if draw.random() < 0.5 else _value(draw, marker, depth + 1)
+    return named(*pair) + made + draw.choice((b"", state + BUILD, state + BUILD, state + BUILD + state + BUILD))
 
 
-def _hostile(draw: Any, marker: str) -> bytes:
+def _hostile(draw: Random, marker: str) -> bytes:
     """Push what code that reaches out would give, by one of several ways to call it."""
-    name = named(*draw(st.sampled_from(HOSTILE)))
-    argument = text(draw(st.sampled_from(ARGUMENTS)).format(marker=marker))
+    name = named(*draw.choice(HOSTILE))
+    argument = text(draw.choice(ARGUMENTS).format(marker=marker))
     ways = (
         name + argument + b"\x85R",
         MARK + name + argument + b"o",
@@ -213,14 +201,14 @@ def _hostile(draw: Any, marker: str) -> bytes:
         name + argument + b"\x85}\x92",
         name,
     )
-    return draw(st.sampled_from(ways))  # type: ignore[no-any-return]
+    return draw.choice(ways)
 
 
-def _good_array(draw: Any, marker: str = "", depth: int = 0) -> bytes:
+def _good_array(draw: Random, marker: str = "", depth: int = 0) -> bytes:
     """Push an array that is right, of odd values or an odd shape."""
-    kind = draw(st.sampled_from(("f8", "f8", "i8", "i4", "f4", "u1", "?", "U3", "O")))
-    shape = draw(st.sampled_from(((0,), (1,), (3,), (2,), (1, 3), (3, 1), (2, 3), (5, 5), (), (1, 1, 3), (7,))))
-    fill = draw(st.sampled_from(FLOATS if kind.startswith("f") else (*NUMBERS, 0, 0)))
+    kind = draw.choice(("f8", "f8", "i8", "i4", "f4", "u1", "?", "U3", "O"))
+    shape = draw.choice(((0,), (1,), (3,), (2,), (1, 3), (3, 1), (2, 3), (5, 5), (), (1, 1, 3), (7,)))
+    fill = draw.choice(FLOATS if kind.startswith("f") else (*NUMBERS, 0, 0))
     with np.errstate(all="ignore"):
         array = np.full(shape, np.array(fill, dtype=object)).astype("U3" if kind == "U3" else object)
         return _pushed(array if kind in ("U3", "O") else _narrowed(fill, shape, kind))
@@ -232,20 +220,20 @@ def _narrowed(fill: Any, shape: tuple[int, ...], kind: str) -> Any:
     return np.full(shape, fill & (2**63 - 1), dtype="i8").astype(kind)
 
 
-def _joblib_array(draw: Any, marker: str, depth: int) -> bytes:
+def _joblib_array(draw: Random, marker: str, depth: int) -> bytes:
     """Push joblib's array, whose header may lie about what follows it."""
-    kind = draw(st.sampled_from(("f8", "i8", "u1", "O", "O8", "U3", "V8", ">f8")))
-    shape = draw(st.sampled_from(((0,), (2,), (2, 2), (2**31,), (2**62, 4), (-1,), (), (1,) * 40, (2.0,), "x")))
-    alignment = draw(st.sampled_from((b"N", b"K\x10", b"J\xff\xff\xff\xff")))
-    order = draw(st.sampled_from(("C", "F", "K", "")))
-    state = text("subclass") + named("numpy", draw(st.sampled_from(("ndarray", "ndarray", "memmap", "matrix", "float64"))))
+    kind = draw.choice(("f8", "i8", "u1", "O", "O8", "U3", "V8", ">f8"))
+    shape = draw.choice(((0,), (2,), (2, 2), (2**31,), (2**62, 4), (-1,), (), (1,) * 40, (2.0,), "x"))
+    alignment = draw.choice((b"N", b"K\x10", b"J\xff\xff\xff\xff"))
+    order = draw.choice(("C", "F", "K", ""))
+    state = text("subclass") + named("numpy", draw.choice(("ndarray", "ndarray", "memmap", "matrix", "float64")))
     state += text("shape") + _pushed(shape) + text("order") + text(order) + text("dtype") + _dtype(kind)
     state += text("allow_mmap") + b"\x89" + text("numpy_array_alignment_bytes") + alignment
     head = named("joblib.numpy_pickle", "NumpyArrayWrapper") + b")" + NEWOBJ + b"}" + MARK + state + b"u" + BUILD
     if kind.startswith("O") and depth < DEEPEST:
-        inner = _value(draw, marker, depth + 1) if draw(st.booleans()) else _hostile(draw, marker)
+        inner = _value(draw, marker, depth + 1) if draw.random() < 0.5 else _hostile(draw, marker)
         return head + b"\x80\x04" + inner + STOP
-    return head + (b"\x01\xff" if alignment != b"N" else b"") + bytes(draw(st.sampled_from((0, 2, 16, 32))))
+    return head + (b"\x01\xff" if alignment != b"N" else b"") + bytes(draw.choice((0, 2, 16, 32)))
 
 
 def _dtype(kind: str) -> bytes:
@@ -254,15 +242,15 @@ def _dtype(kind: str) -> bytes:
     return named("numpy", "dtype") + MARK + text(kind.lstrip("<>")) + b"\x89\x88" + TUPLE + REDUCE + _pushed(state) + BUILD
 
 
-def _sparse(draw: Any, marker: str = "", depth: int = 0) -> bytes:
+def _sparse(draw: Random, marker: str = "", depth: int = 0) -> bytes:
     """Push a sparse matrix whose indices lead astray: whoever compares or converts it before it was checked runs native code on it."""
-    form = draw(st.sampled_from(("csr", "csc", "coo", "bsr", "dia")))
-    kind = draw(st.sampled_from(("matrix", "array")))
+    form = draw.choice(("csr", "csc", "coo", "bsr", "dia"))
+    kind = draw.choice(("matrix", "array"))
     return named(f"scipy.sparse._{form}", f"{form}_{kind}") + b")" + NEWOBJ + _sparse_state(draw) + BUILD
 
 
-def _sparse_state(draw: Any) -> bytes:
-    far = draw(st.sampled_from((0, 3, 2**30, -(2**30))))
+def _sparse_state(draw: Random) -> bytes:
+    far = draw.choice((0, 3, 2**30, -(2**30)))
     indices = _pushed(np.array([far, 3, 1, 0, -far], dtype="i4"))
     parts = {
         "_shape": _pushed((5, 5)), "indptr": _pushed(np.array([0, far, 1, 2, 3, 5], dtype="i4")), "indices": indices,
@@ -271,9 +259,9 @@ def _sparse_state(draw: Any) -> bytes:
     return b"}" + MARK + b"".join(text(name) + code for name, code in parts.items()) + b"u"
 
 
-def _deep(draw: Any, marker: str = "", depth: int = 0) -> bytes:
+def _deep(draw: Random, marker: str = "", depth: int = 0) -> bytes:
     """Push a value so deep that hashing it overflows the native stack; now and then, since it is long."""
-    return b")" + b"\x85" * (300_000 if draw(st.integers(0, 9)) == 0 else 70)
+    return b")" + b"\x85" * (300_000 if draw.randint(0, 9) == 0 else 70)
 
 
 _PLAIN = (_constant, _number, _number, _text, _text, _zeros)
@@ -296,17 +284,17 @@ _ALL = (
 )
 
 
-def _scrap(draw: Any, marker: str) -> bytes:
+def _scrap(draw: Random, marker: str) -> bytes:
     """Give something that may or may not fit what came before."""
-    match draw(st.integers(0, 6)):
+    match draw.randint(0, 6):
         case 0:
-            return bytes([draw(st.sampled_from(OPCODES))])
+            return bytes([draw.choice(OPCODES)])
         case 1:
-            return b"q" + bytes([draw(st.integers(0, 5))])
+            return b"q" + bytes([draw.randint(0, 5)])
         case 2:
-            return b"h" + bytes([draw(st.integers(0, 5))])
+            return b"h" + bytes([draw.randint(0, 5)])
         case 3:
-            return named(*draw(st.sampled_from(KNOWN)))
+            return named(*draw.choice(KNOWN))
         case 4:
             return _hostile(draw, marker)
         case _:

@@ -22,10 +22,10 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("uploads") / "instance"
     settings = {"uploads_per_key": str(THREADS), "log_level": "warning"}
     if request.param == "sqlite":
-        with running(folder, **settings) as started:
+        with running(folder, measured=False, **settings) as started:
             yield started
         return
-    with own_postgres() as postgres, running(folder, database_url=postgres.url, **settings, **SHARED_SECRETS) as started:
+    with own_postgres() as postgres, running(folder, measured=False, database_url=postgres.url, **settings, **SHARED_SECRETS) as started:
         yield started
 
 

@@ -30,10 +30,9 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 
 
 @pytest.fixture(scope="module")
-def plain_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+def plain_service(shared_service: RunningService) -> RunningService:
     """One service without the setting."""
-    with running(tmp_path_factory.mktemp("plain") / "instance", web_processes="1") as started:
-        yield started
+    return shared_service
 
 
 def winsorized() -> Pipeline:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -130,15 +129,12 @@ def test_a_granian_killed_while_its_web_processes_start_leaves_none(service: Run
     eventually(lambda: predicts(service), 40)
 
 
-def test_a_killed_host_process_leaves_nothing_running_and_nothing_locked(tmp_path: Path) -> None:
+def test_a_killed_host_process_leaves_nothing_running_and_nothing_locked(service: RunningService, processes: Processes) -> None:
     """All its processes end with it, and the next start on the same instance and port works."""
-    with running(tmp_path / "instance", web_processes="1", extra_names=EXTRA_NAMES) as service:
-        service.publish("sum", model("raises"))
-        processes = Processes(service)
-        everyone = processes.all
-        assert len(everyone) >= 6, "host, fork server, two Valkeys, Granian, web process, worker"
-        assert service.stop(9) == -9
-        eventually(lambda: not any(map(is_running, everyone)), what="the end of all processes")
-        service.start()
-        assert predicts(service)
-        assert len(service.host_report()["loaded"]) == 1
+    everyone = processes.all
+    assert len(everyone) >= 8, "host, fork server, two Valkeys, Granian, two web processes, worker"
+    assert service.stop(9) == -9
+    eventually(lambda: not any(map(is_running, everyone)), what="the end of all processes")
+    service.start()
+    assert predicts(service)
+    assert len(service.host_report()["loaded"]) == 1

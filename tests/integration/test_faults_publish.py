@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import socket
 import sqlite3
@@ -37,6 +38,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
 def artifacts(service: RunningService) -> set[str]:
     """Return the digests of the kept artifacts."""
     return {path.name for path in (service.instance / "artifacts").glob("??/??/*")}
+
+
+def damaged(service: RunningService) -> list[str]:
+    """Return the versions without their bytes, and the kept artifacts that aren't what their name says: what `verify` looks for."""
+    stored = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (service.instance / "artifacts").glob("??/??/*")}
+    return [*(rows(service) - stored.keys()), *(name for name, digest in stored.items() if name != digest)]
 
 
 def quarantined(service: RunningService) -> list[Path]:
@@ -126,8 +133,7 @@ def test_a_kill_during_publish_loses_nothing(
     assert len(rows(service)) - versions == (1 if step is answering else 0)
     published = service.publish("model", never_seen())
     assert published["version"] == len(rows(service))
-    verified = service.run("verify")
-    assert verified.returncode == 0, verified.stdout
+    assert damaged(service) == []
 
 
 def test_what_cut_off_uploads_left_is_swept(service: RunningService) -> None:

@@ -6,6 +6,7 @@ in the corpus does more than change that folder, connect to that port, crash, ha
 
 from __future__ import annotations
 
+import shutil
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,13 +89,18 @@ class Trap:
 
     def canary(self, name: str) -> Canary:
         """Make the canary of the file of that name."""
-        folder = self.root / name
-        folder.mkdir()
-        folder.chmod(0o777)
-        sentinel = folder / SENTINEL
+        canary = Canary(self.root / name, self.port)
+        self.renew(canary)
+        return canary
+
+    def renew(self, canary: Canary) -> None:
+        """Make a canary's folder as it was before anything touched it."""
+        shutil.rmtree(canary.folder, ignore_errors=True)
+        canary.folder.mkdir()
+        canary.folder.chmod(0o777)
+        sentinel = Path(canary.sentinel)
         sentinel.write_text("here")
         sentinel.chmod(0o666)
-        return Canary(folder, self.port)
 
     def traces(self, canary: Canary) -> list[str]:
         """Return what changed in the canary's folder, and how often anyone connected since this was last asked."""

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import bz2
+import copy
+import functools
 import gzip
 import lzma
 import zlib
@@ -22,7 +24,12 @@ from tests.conformance.hostile.payloads import Payload, call, name
 
 
 def fitted() -> Any:
-    """Return a small fitted classifier."""
+    """Return a small fitted classifier, each time another copy."""
+    return copy.deepcopy(_fitted())
+
+
+@functools.cache
+def _fitted() -> Any:
     rows = np.arange(24.0).reshape(8, 3)
     return LogisticRegression().fit(rows, [0, 1] * 4)
 

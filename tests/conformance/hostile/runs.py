@@ -1,7 +1,7 @@
-"""Runs in a Python of its own, warmed up as the fork server is: every hostile file in a child, loaded in one of three ways.
+"""Runs in a Python of its own, warmed up as the fork server is: every hostile file in a child, loaded in each of three ways.
 
-`loader`: our own admission, without any other wall. `plain`: joblib and predict, without any wall. `locked`: joblib and
-predict behind the real lock. Prints one JSON object: for each file what was answered and what traces were left.
+`loader`: our own admission, without any other wall. `locked`: joblib and predict behind the real lock. `plain`: joblib and
+predict, without any wall. Prints one JSON object: for each way and file what was answered and what traces were left.
 """
 
 from __future__ import annotations
@@ -87,10 +87,11 @@ def locked() -> None:
     lock_worker(Limits(memory_bytes=MEMORY_BYTES, parent_pid=os.getppid(), uid=NOBODY))
 
 
+#: In this order: what plain joblib lets happen comes last.
 JOBS: dict[str, tuple[Callable[[], None], Callable[[Hostile], str]]] = {
     "loader": (unlocked, admitted),
-    "plain": (unlocked, loaded_plainly),
     "locked": (locked, loaded_plainly),
+    "plain": (unlocked, loaded_plainly),
 }
 
 
@@ -116,7 +117,9 @@ def run(files: list[Hostile], trap: Trap, how: str) -> dict[str, dict[str, Any]]
     _end(pid)
     os.close(pidfd)
     for hostile in files[: len(results)]:
-        results[hostile.name]["traces"] = trap.traces(hostile.canary)
+        results[hostile.name]["traces"] = found = trap.traces(hostile.canary)
+        if found:
+            trap.renew(hostile.canary)  # the next way begins without them
     return results
 
 
@@ -179,24 +182,29 @@ def _pages(column: int) -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[column]) * resource.getpagesize()
 
 
-def main(how: str, part: int, parts: int, *kinds: str) -> None:
-    """Run one part of the corpus in one of the three ways; `kinds` limits it to some, of which "fires" is one."""
+def run_all(files: list[Hostile], trap: Trap, how: str) -> dict[str, dict[str, Any]]:
+    """Run files in one way; without our loader only those that can do something."""
+    rest = files if how == "loader" else [one for one in files if one.fires or one.kind == "predict"]
+    results: dict[str, dict[str, Any]] = {}
+    while rest:
+        results.update(run(rest[: TOGETHER[how]], trap, how))
+        rest = [one for one in rest if one.name not in results]
+    return results
+
+
+def main() -> None:
+    """Build the corpus once and run it in each of the three ways."""
     warnings.simplefilter("ignore")
     flavors.warm_up()
     folder = Path(tempfile.mkdtemp(prefix="hostile-", dir="/tmp"))  # no TemporaryDirectory: a file can make its child run the clean-up
     trap = Trap(folder)
-    wanted = [
-        one for one in corpus.build_all(trap) if not kinds or one.kind in kinds or one.name in kinds or ("fires" in kinds and one.fires)
-    ]
-    rest, results = wanted[part::parts], {}
+    files = corpus.build_all(trap)
     gc.freeze()
-    while rest:
-        results.update(run(rest[: TOGETHER[how]], trap, how))
-        rest = [one for one in rest if one.name not in results]
+    results = {how: run_all(files, trap, how) for how in JOBS}
     trap.close()
     shutil.rmtree(folder, ignore_errors=True)
     json.dump(results, sys.stdout)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), *sys.argv[4:])
+    main()
