@@ -10,15 +10,16 @@ from typing import Any
 
 from flask import Flask, has_app_context
 from flask_cors import CORS
-from flask_openapi3 import Info, OpenAPI
+from flask_openapi3 import OpenAPI
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from config import Config
-from registry import __version__, wiring
+from registry import wiring
 from registry.api import (
     aliases,
     auth,
     bodies,
+    docs,
     events,
     health,
     keys,
@@ -28,7 +29,9 @@ from registry.api import (
     problems,
     registered_models,
     requests,
+    routing,
     serving,
+    upload_check,
     versions,
     whole_body,
 )
@@ -37,14 +40,8 @@ from registry.extensions import init_database
 
 def create_app(config: Config) -> Flask:
     """Return the application of one web process. It connects to nothing before its first request."""
-    app = OpenAPI(
-        __name__,
-        info=Info(title="Modelyard", version=__version__),
-        security_schemes={"key": {"type": "http", "scheme": "bearer"}},
-        validation_error_callback=problems.refuse_invalid,
-        doc_ui=False,
-        static_folder=None,
-    )
+    app = OpenAPI(__name__, validation_error_callback=problems.refuse_invalid, doc_ui=False, static_folder=None)
+    app.url_rule_class = routing.ModelyardRule
     app.request_class = bodies.StrictRequest
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
@@ -58,7 +55,8 @@ def create_app(config: Config) -> Flask:
     problems.register(app)
     predictions.register(app)
     health.register(app)
-    for blueprint in (registered_models, versions, aliases, keys, serving, events):
+    docs.register(app)
+    for blueprint in (registered_models, versions, upload_check, aliases, keys, serving, events):
         app.register_api(blueprint.blueprint)
     _believe_proxies(app, config.trusted_proxies)
     predict_lane.register(app, built)

@@ -14,7 +14,7 @@ from pydantic import Field
 from registry import catalog
 from registry.api import representations
 from registry.api.auth import caller, needs
-from registry.api.bodies import AliasPath, Listing, ModelPath, Reason, Strict, read_etag, read_idempotency_key, read_names
+from registry.api.bodies import WHOLE, AliasPath, Body, Listing, ModelPath, Reason, read_etag, read_idempotency_key, read_names
 from registry.api.versions import AtQuery, aware
 from registry.errors import InvalidRequest
 from registry.flows import switch
@@ -22,19 +22,19 @@ from registry.flows.once import Once
 from registry.naming import MAX_VERSION, PRODUCTION
 from registry.wiring import services
 
-blueprint = APIBlueprint("aliases", __name__)
+blueprint = APIBlueprint("aliases", __name__, doc_ui=False)
 
-Number = Annotated[int, Field(ge=1, le=MAX_VERSION, strict=True)]
+Number = Annotated[int, Field(ge=1, le=MAX_VERSION), WHOLE]
 
 
-class PointBody(Strict):
+class PointBody(Body):
     """Where to point an alias, and why."""
 
     version: Number
     reason: Reason = ""
 
 
-class RollBackBody(Strict):
+class RollBackBody(Body):
     """How far to roll back, and why."""
 
     to: Number | None = None
@@ -77,7 +77,7 @@ def delete_alias(path: AliasPath) -> Response:
     expected = _expected_there()
     with services().change(caller().id):
         catalog.delete_alias(path.name, path.alias, if_match=expected.etag)
-    return Response(status=204)
+    return representations.nothing()
 
 
 @blueprint.post("/models/<name>/aliases/<alias>/rollback")

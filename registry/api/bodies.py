@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any
+from datetime import datetime
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from flask import Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from registry.api.auth import caller
 from registry.api.whole_body import whole_body
@@ -22,6 +23,7 @@ from registry.naming import parse_selector, require_alias, require_model_name
 
 MAX_CONTROL_BODY_BYTES = 1 << 20
 MAX_IDEMPOTENCY_KEY = 200
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d", re.ASCII)
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)
 
 
@@ -99,9 +101,43 @@ def _own_words(error: Exception) -> str:
 
 
 class Strict(BaseModel):
-    """A body or query whose unknown fields are refused by name."""
+    """A query or body whose unknown fields are refused by name."""
 
     model_config = ConfigDict(extra="forbid", strict=False)
+
+
+class Body(Strict):
+    """A JSON body, whose values have the types that they should have: no number is read out of a text, and no yes out of a 1."""
+
+    model_config = ConfigDict(strict=True)
+
+
+def _as_change(schema: dict[str, Any], cls: type[Change]) -> None:
+    """Describe a change as it is validated: one field at least, and no null but where that means something."""
+    schema["minProperties"] = 1
+    for name, field in schema["properties"].items():
+        field.pop("default", None)
+        if name not in cls.may_be_null:
+            choices = [choice for choice in field.pop("anyOf") if choice != {"type": "null"}]
+            field.update(choices[0] if len(choices) == 1 else {"anyOf": choices})
+
+
+class Change(Body):
+    """What a PATCH changes: the fields that are given, and no others."""
+
+    model_config = ConfigDict(json_schema_extra=_as_change)
+    may_be_null: ClassVar[frozenset[str]] = frozenset()
+
+    def given(self) -> dict[str, Any]:
+        """Return the fields that are given. Raises InvalidRequest where there is none, and for null."""
+        fields = self.model_dump(exclude_unset=True)
+        if not fields:
+            raise InvalidRequest(f"Name at least one of {', '.join(type(self).model_fields)}.")
+        nulls = [name for name, value in fields.items() if value is None and name not in self.may_be_null]
+        if nulls:
+            findings = [Finding("can't be null", f"#/{name}") for name in nulls]
+            raise InvalidRequest("A field can't be null; leave out what shall stay as it is.", findings=findings)
+        return fields
 
 
 class ModelPath(BaseModel):
@@ -141,10 +177,37 @@ def _require_text_size(tags: dict[str, str]) -> dict[str, str]:
     return tags
 
 
-Tags = Annotated[dict[str, str], Field(max_length=100), AfterValidator(_require_text_size)]
-Metrics = Annotated[dict[str, Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=1000)]
+def _whole(value: object) -> object:
+    """Take 3.0 for the integer that it is in JSON."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _require_time(value: object) -> object:
+    """Refuse what pydantic would read a time out of besides: a count of seconds, and a date alone."""
+    if not isinstance(value, str) or _TIME.match(value) is None:
+        raise ValueError("must be a date and time such as 2026-03-01T09:30:00Z")
+    return value
+
+
+Tags = Annotated[
+    dict[str, str],
+    Field(max_length=100),
+    AfterValidator(_require_text_size),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": 100,
+            "propertyNames": {"maxLength": 256},
+            "additionalProperties": {"type": "string", "maxLength": 4096},
+        }
+    ),
+]
+Metrics = Annotated[dict[str, Annotated[float, Field(allow_inf_nan=False, strict=True)]], Field(max_length=1000)]
 Description = Annotated[str, Field(max_length=20_000)]
 Reason = Annotated[str, Field(max_length=2000)]
+#: Beside an integer's bounds in a JSON body.
+WHOLE = BeforeValidator(_whole)
+Moment = Annotated[datetime, Field(strict=False), BeforeValidator(_require_time)]
 
 
 def read_names(name: str, selector: str | None = None, alias: str | None = None) -> int | str:

@@ -5,19 +5,17 @@ Read only, and for admins only: nothing may ever change or remove an event over 
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from flask import Response
 from flask_openapi3 import APIBlueprint
 
 from registry import catalog
 from registry.api import representations
 from registry.api.auth import caller, needs
-from registry.api.bodies import Listing
+from registry.api.bodies import Listing, Moment
 from registry.api.versions import aware
 from registry.errors import Forbidden
 
-blueprint = APIBlueprint("events", __name__)
+blueprint = APIBlueprint("events", __name__, doc_ui=False)
 
 
 class EventQuery(Listing):
@@ -26,7 +24,7 @@ class EventQuery(Listing):
     model: str | None = None
     actor: str | None = None
     kind: str | None = None
-    since: datetime | None = None
+    since: Moment | None = None
 
 
 @blueprint.get("/events")

@@ -1,4 +1,4 @@
-"""Health, metrics and the OpenAPI document: what machines ask about the service itself.
+"""Health and metrics: what machines ask about the service itself.
 
 Must answer whatever else is down, and must never tell a caller without a key more than what is up.
 """
@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-import msgspec
 import redis
-from flask import Flask, Response, current_app
+from flask import Flask, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import REGISTRY, CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from registry import catalog
+from registry.api import answers
 from registry.api.auth import ANYONE, BY_CONFIGURATION, caller, needs
 from registry.api.ledger import GATHER_SECONDS
 from registry.api.representations import json_response
@@ -25,7 +25,9 @@ from registry.errors import Forbidden, ModelyardError
 from registry.extensions import reading
 from registry.wiring import Services, services
 
-UP, DEGRADED, DOWN = "up", "degraded", "down"
+UP: Final = "up"
+DEGRADED: Final = "degraded"
+DOWN: Final = "down"
 
 
 def register(app: Flask) -> None:
@@ -33,7 +35,6 @@ def register(app: Flask) -> None:
     app.add_url_rule("/health/live", "live", live)
     app.add_url_rule("/health/ready", "ready", ready)
     app.add_url_rule("/metrics", "metrics", metrics)
-    app.add_url_rule("/openapi.json", "openapi", openapi)
 
 
 @needs(ANYONE)
@@ -47,7 +48,7 @@ def ready() -> Response:
     """Tell what is up, degraded or down; 503 only when nothing useful can be answered."""
     built = services()
     report = _report(built)
-    parts = {
+    parts: answers.Parts = {
         "database": _check(_ask_database, DOWN),
         "redis": _check(built.announcements.ping, DEGRADED),
         "cache": _check(built.predictions.ping, DEGRADED) if built.predictions else UP,
@@ -55,7 +56,8 @@ def ready() -> Response:
         "sandbox": _sandbox(report),
     }
     status = _overall(parts, built)
-    return json_response({"status": status, "parts": parts, "walls": shown_walls(report)}, 503 if status == DOWN else 200)
+    answer: answers.Ready = {"status": status, "parts": parts, "walls": shown_walls(report)}
+    return json_response(answer, 503 if status == DOWN else 200)
 
 
 @needs(BY_CONFIGURATION)
@@ -72,12 +74,6 @@ def metrics() -> Response:
     own = CollectorRegistry()
     own.register(HostCollector(_report(services())))
     return Response(text + generate_latest(own), content_type=CONTENT_TYPE_LATEST)
-
-
-@needs(BY_CONFIGURATION)
-def openapi() -> Response:
-    """Return the OpenAPI document of the control routes."""
-    return json_response(msgspec.to_builtins(current_app.api_doc))  # type: ignore[attr-defined]
 
 
 class HostCollector:
@@ -112,7 +108,7 @@ def _report(built: Services) -> dict[str, Any] | None:
         return None
 
 
-def _check(ask: Callable[[], object], otherwise: str) -> str:
+def _check(ask: Callable[[], object], otherwise: answers.Health) -> answers.Health:
     try:
         ask()
     except (ModelyardError, redis.RedisError, OSError):
@@ -125,7 +121,7 @@ def _ask_database() -> None:
         catalog.generation()
 
 
-def _sandbox(report: dict[str, Any] | None) -> str:
+def _sandbox(report: dict[str, Any] | None) -> answers.Health:
     if report is None or not report["ready"]:
         return DOWN
     walls = report["walls"]
@@ -136,7 +132,7 @@ def _sandbox(report: dict[str, Any] | None) -> str:
     return UP if walls.get("landlock") and not walls.get("failures") else DEGRADED
 
 
-def _overall(parts: dict[str, str], built: Services) -> str:
+def _overall(parts: answers.Parts, built: Services) -> answers.Health:
     stale = built.directory.stale_seconds > built.config.stale_ok_seconds
     if parts["workers"] == DOWN or parts["sandbox"] == DOWN or (parts["database"] == DOWN and stale):
         return DOWN

@@ -6,23 +6,23 @@ Only hashes are kept, so a lost key is rotated, never looked up; a key can't min
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, cast
 
 from flask import Response
 from flask_openapi3 import APIBlueprint
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from registry import catalog, keys
-from registry.api import limits, representations
+from registry.api import answers, limits, representations
 from registry.api.auth import ANY_KEY, Caller, caller, needs
-from registry.api.bodies import KeyPath, Listing, Strict
+from registry.api.bodies import WHOLE, Body, Change, KeyPath, Listing, Moment
 from registry.api.versions import aware
 from registry.catalog import UNCHANGED, ApiKey, Page
 from registry.errors import Forbidden, InvalidRequest, KeyNotFound, ModelyardError
 from registry.naming import require_model_pattern
 from registry.wiring import services
 
-blueprint = APIBlueprint("keys", __name__)
+blueprint = APIBlueprint("keys", __name__, doc_ui=False)
 
 LONGEST_OVERLAP_SECONDS = 30 * 86_400
 
@@ -45,34 +45,43 @@ def _pattern(text: str) -> str:
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Scopes = Annotated[list[Literal["read", "predict", "publish", "admin"]], Field(min_length=1, max_length=4)]
-Patterns = Annotated[list[Annotated[str, AfterValidator(_pattern)]], Field(max_length=100)]
-Limits = Annotated[list[Annotated[str, Field(max_length=100), AfterValidator(_limit)]], Field(max_length=10)]
+Pattern = Annotated[str, AfterValidator(_pattern), WithJsonSchema({"type": "string", "pattern": "^[a-z0-9*][a-z0-9._*-]{0,63}$"})]
+Patterns = Annotated[list[Pattern], Field(max_length=100)]
+Limit = Annotated[
+    str,
+    Field(max_length=100),
+    AfterValidator(_limit),
+    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,8}/([1-9][0-9]? )?(second|minute|hour|day)s?$"}),
+]
+Limits = Annotated[list[Limit], Field(max_length=10)]
 
 
-class NewKey(Strict):
+class NewKey(Body):
     """A key to be made."""
 
     name: Name
     scopes: Scopes
     models: Patterns = Field(default_factory=list)
     limits: Limits = Field(default_factory=list)
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
 
 
-class KeyChange(Strict):
+class KeyChange(Change):
     """What may change of a key."""
+
+    may_be_null = frozenset({"expires_at"})
 
     name: Name | None = None
     scopes: Scopes | None = None
     models: Patterns | None = None
     limits: Limits | None = None
-    expires_at: datetime | None = None
+    expires_at: Moment | None = None
 
 
-class Rotation(Strict):
+class Rotation(Body):
     """How long the old key goes on beside the new one."""
 
-    overlap_seconds: Annotated[int, Field(ge=0, le=LONGEST_OVERLAP_SECONDS)] = 0
+    overlap_seconds: Annotated[int, Field(ge=0, le=LONGEST_OVERLAP_SECONDS), WHOLE] = 0
 
 
 @blueprint.post("/keys")
@@ -112,9 +121,7 @@ def get_key(path: KeyPath) -> Response:
 @needs("admin")
 def change_key(path: KeyPath, body: KeyChange) -> Response:
     """Change what a key may do; seen at once on this host, within a second elsewhere."""
-    changes: dict[str, Any] = body.model_dump(exclude_unset=True)
-    if not changes or any(value is None for name, value in changes.items() if name != "expires_at"):
-        raise InvalidRequest("Name at least one field to change; only expires_at may be null.")
+    changes = body.given()
     for name in ("scopes", "models", "limits"):
         if name in changes:
             changes[name] = tuple(changes[name])
@@ -156,16 +163,17 @@ def rotate_key(path: KeyPath, body: Rotation) -> Response:
 
 def _shown_once(made: ApiKey, text: str) -> Response:
     headers = {"Location": f"/keys/{made.id}", "Cache-Control": "no-store"}
-    return representations.json_response({**representations.key(made), "key": text}, 201, headers)
+    answer: answers.MadeKey = {**representations.key(made), "key": text}
+    return representations.json_response(answer, 201, headers)
 
 
 @blueprint.get("/me")
 @needs(ANY_KEY)
 def show_me() -> Response:
     """Show the caller's own key, its limits and what is left of them."""
-    shown = representations.key(caller().key)
-    shown["limits_left"] = limits.standings(caller().id, caller().key.limits)
-    return representations.json_response(shown)
+    left = cast("list[answers.LimitStanding]", limits.standings(caller().id, caller().key.limits))
+    answer: answers.Me = {**representations.key(caller().key), "limits_left": left}
+    return representations.json_response(answer)
 
 
 def _visible_key(key_id: str) -> ApiKey:

@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 import numpy as np
 from flask import Flask, Response, g, request
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
 
 from registry.api import limits
 from registry.api.auth import caller, needs
@@ -100,7 +102,10 @@ def headers_of(prediction: Prediction) -> list[tuple[str, str]]:
 def render(prediction: Prediction, accept: str, request_id: str) -> tuple[str, bytes]:
     """Return the content type and the body of an answer. Raises NotAcceptable."""
     if NPY in accept:
-        return NPY, _npy(prediction.outputs)
+        npy = _npy(prediction.outputs)
+        if npy is not None:
+            return NPY, npy
+        _require_json(accept)
     version = prediction.version
     answer: dict[str, Any] = {
         "prediction": prediction.outputs.to_plain(),
@@ -117,10 +122,17 @@ def render(prediction: Prediction, accept: str, request_id: str) -> tuple[str, b
     return JSON, _encode(answer)
 
 
-def _npy(outputs: Outputs) -> bytes:
+def _npy(outputs: Outputs) -> bytes | None:
+    """Return outputs as a .npy file, or None where they aren't one numeric array."""
     part = outputs.parts[0]
     if outputs.multi or not isinstance(part, np.ndarray):
-        raise NotAcceptable("These outputs aren't one numeric array; ask for application/json.")
+        return None
     buffer = io.BytesIO()
     np.save(buffer, part, allow_pickle=False)
     return buffer.getvalue()
+
+
+def _require_json(accept: str) -> None:
+    """Raise NotAcceptable unless an Accept header that names npy takes JSON as well."""
+    if not parse_accept_header(accept, MIMEAccept).quality(JSON):
+        raise NotAcceptable("These outputs aren't one numeric array; ask for application/json.")

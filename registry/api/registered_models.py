@@ -14,11 +14,10 @@ from pydantic import Field
 from registry import catalog
 from registry.api import representations
 from registry.api.auth import caller, needs
-from registry.api.bodies import Description, Listing, ModelPath, Strict, Tags, read_names, read_tag
-from registry.errors import InvalidRequest
+from registry.api.bodies import Change, Description, Listing, ModelPath, Tags, read_names, read_tag
 from registry.wiring import services
 
-blueprint = APIBlueprint("models", __name__)
+blueprint = APIBlueprint("models", __name__, doc_ui=False)
 
 
 class ModelQuery(Listing):
@@ -29,7 +28,7 @@ class ModelQuery(Listing):
     order: Literal["name", "-name", "created_at", "-created_at"] = "name"
 
 
-class ModelChange(Strict):
+class ModelChange(Change):
     """What may change of a model."""
 
     description: Description | None = None
@@ -65,10 +64,9 @@ def get_model(path: ModelPath) -> Response:
 def change_model(path: ModelPath, body: ModelChange) -> Response:
     """Change a model's description, its tags, or the runtime that new versions get."""
     read_names(path.name)
-    if body.description is None and body.tags is None and body.runtime is None:
-        raise InvalidRequest("Name at least one of description, tags and runtime.")
+    changes = body.given()
     with services().change(caller().id):
-        changed = catalog.change_model(path.name, description=body.description, tags=body.tags, runtime=body.runtime)
+        changed = catalog.change_model(path.name, **changes)
     return representations.json_response(representations.model(changed))
 
 
@@ -80,4 +78,4 @@ def delete_model(path: ModelPath) -> Response:
     with services().change(caller().id):
         catalog.delete_model(path.name)
     services().workers.stop_model(path.name)
-    return Response(status=204)
+    return representations.nothing()

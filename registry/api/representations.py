@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 from flask import Response
 
+from registry.api import answers
 from registry.catalog import ApiKey, Event, Model, Move, Page, Version
 from registry.flows.switch import moment
 
 T = TypeVar("T")
 
 #: How the modes of the cache look: what old clients knew are booleans still.
-CACHE_SHOWN: dict[str, str | bool] = {"auto": "auto", "on": True, "off": False}
+CACHE_SHOWN: dict[str, Literal["auto"] | bool] = {"auto": "auto", "on": True, "off": False}
 
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -26,22 +27,29 @@ def json_response(value: Any, status: int = 200, headers: dict[str, str] | None 
     return Response(msgspec.json.encode(value), status, headers, mimetype="application/json")
 
 
-def page_response(page: Page[T], show: Callable[[T], dict[str, Any]]) -> Response:
+def page_response(page: Page[T], show: Callable[[T], object]) -> Response:
     """Write one page of a list."""
     return json_response({"items": [show(item) for item in page.items], "next_cursor": page.next_cursor})
+
+
+def nothing() -> Response:
+    """Say that it is done; an answer without a body has no content type."""
+    response = Response(status=204)
+    del response.headers["Content-Type"]
+    return response
 
 
 def _moment_or_none(at: datetime | None) -> str | None:
     return moment(at) if at is not None else None
 
 
-def model(record: Model) -> dict[str, Any]:
+def model(record: Model) -> answers.Model:
     """Show a model."""
     return {
         "name": record.name,
         "description": record.description,
         "tags": record.tags,
-        "runtime": record.runtime,
+        "runtime": cast("answers.Runtime", record.runtime),
         "latest_version": record.latest_version,
         "version_count": record.version_count,
         "aliases": record.aliases,
@@ -51,23 +59,23 @@ def model(record: Model) -> dict[str, Any]:
     }
 
 
-def version(record: Version) -> dict[str, Any]:
+def version(record: Version) -> answers.Version:
     """Show a version."""
     return {
         "model": record.model,
         "version": record.number,
-        "status": record.status,
+        "status": cast("Any", record.status),
         "flavor": record.flavor,
         "estimator": record.estimator,
         "artifact": {"sha256": record.sha256, "size_bytes": record.size_bytes},
-        "signature": record.signature,
+        "signature": cast("answers.Signature", record.signature),
         "methods": list(record.methods),
         "environment": record.environment,
         "skew": _skew(record.environment),
-        "golden": {"rows": record.golden_rows, "from": record.golden_from} if record.golden_from else None,
+        "golden": cast("answers.Golden", {"rows": record.golden_rows, "from": record.golden_from}) if record.golden_from else None,
         "deterministic": record.deterministic,
-        "runtime": record.runtime,
-        "fast": record.fast,
+        "runtime": cast("answers.Runtime", record.runtime),
+        "fast": cast("Any", record.fast),
         "fast_report": record.fast_report,
         "accept_skew": record.accept_skew,
         "batching": record.batching,
@@ -86,7 +94,7 @@ def version(record: Version) -> dict[str, Any]:
     }
 
 
-def _skew(environment: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
+def _skew(environment: dict[str, Any]) -> dict[str, answers.Skew] | None:
     """Return which libraries a version was made with in another version than it was published under, or None."""
     recorded: dict[str, Any] = environment.get("recorded") or {}
     return {
@@ -94,12 +102,12 @@ def _skew(environment: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
     } or None
 
 
-def move(record: Move) -> dict[str, Any]:
+def move(record: Move) -> answers.Move:
     """Show one move of an alias."""
     return {
         "model": record.model,
         "alias": record.alias,
-        "kind": record.kind,
+        "kind": cast("Any", record.kind),
         "from": record.from_version,
         "to": record.to_version,
         "at": moment(record.at),
@@ -108,12 +116,12 @@ def move(record: Move) -> dict[str, Any]:
     }
 
 
-def key(record: ApiKey) -> dict[str, Any]:
+def key(record: ApiKey) -> answers.Key:
     """Show an API key: never its secret or hash."""
     return {
         "id": record.id,
         "name": record.name,
-        "scopes": list(record.scopes),
+        "scopes": cast("Any", list(record.scopes)),
         "models": list(record.models),
         "limits": list(record.limits),
         "created_at": moment(record.created_at),
@@ -123,7 +131,7 @@ def key(record: ApiKey) -> dict[str, Any]:
     }
 
 
-def event(record: Event) -> dict[str, Any]:
+def event(record: Event) -> answers.Event:
     """Show one event of the audit trail."""
     return {
         "id": record.id,

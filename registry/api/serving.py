@@ -5,15 +5,15 @@ It asks the host process and never keeps an answer: what is loaded changes witho
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 from flask import Response
 from flask_openapi3 import APIBlueprint
 
 from registry import catalog
-from registry.api import representations
+from registry.api import answers, representations
 from registry.api.auth import caller, needs
-from registry.api.bodies import SelectorPath, Strict
+from registry.api.bodies import Body, SelectorPath
 from registry.api.standing import shown_walls
 from registry.api.versions import find_ready
 from registry.errors import VersionInUse
@@ -21,12 +21,12 @@ from registry.extensions import roll_back_session
 from registry.keys import may_see
 from registry.wiring import services
 
-blueprint = APIBlueprint("serving", __name__)
+blueprint = APIBlueprint("serving", __name__, doc_ui=False)
 
 SHOWN = ("model", "version", "runtime", "form", "state", "pinned", "bytes", "requests", "calls", "waiting", "idle_seconds")
 
 
-class Nothing(Strict):
+class Nothing(Body):
     """A body without fields."""
 
 
@@ -38,17 +38,16 @@ def show_serving() -> Response:
     loaded = [
         {name: row[name] for name in SHOWN} | {"processes": 1} for row in report["loaded"] if may_see(caller().key.models, row["model"])
     ]
-    return representations.json_response(
-        {
-            "host": services().host,
-            "budget_bytes": report["budget_bytes"],
-            "used_bytes": report["used_bytes"],
-            "walls": shown_walls(report),
-            "extra_names": report["host"]["fork server"]["extra_names"],
-            "counts": report["counts"],
-            "loaded": sorted(loaded, key=lambda row: (row["model"], row["version"])),
-        }
-    )
+    answer: answers.Serving = {
+        "host": services().host,
+        "budget_bytes": report["budget_bytes"],
+        "used_bytes": report["used_bytes"],
+        "walls": shown_walls(report),
+        "extra_names": report["host"]["fork server"]["extra_names"],
+        "counts": report["counts"],
+        "loaded": cast("list[answers.LoadedVersion]", sorted(loaded, key=lambda row: (row["model"], row["version"]))),
+    }
+    return representations.json_response(answer)
 
 
 @blueprint.post("/models/<name>/<selector>/load")
@@ -58,7 +57,8 @@ def load_version(path: SelectorPath, body: Nothing) -> Response:  # noqa: ARG001
     version = find_ready(path)
     roll_back_session()
     services().workers.warm_again(version.id)
-    return representations.json_response({"model": version.model, "version": version.number, "loaded": True})
+    answer: answers.Loaded = {"model": version.model, "version": version.number, "loaded": True}
+    return representations.json_response(answer)
 
 
 @blueprint.post("/models/<name>/<selector>/unload")
@@ -70,7 +70,8 @@ def unload_version(path: SelectorPath, body: Nothing) -> Response:  # noqa: ARG0
     if version.pinned:
         raise VersionInUse(f"Version {version.number} is pinned, so it stays loaded; take its pin away first.")
     unloaded = services().workers.unload(version.id)
-    return representations.json_response({"model": version.model, "version": version.number, "loaded": False, "was_loaded": unloaded})
+    answer: answers.Unloaded = {"model": version.model, "version": version.number, "loaded": False, "was_loaded": unloaded}
+    return representations.json_response(answer)
 
 
 @blueprint.put("/models/<name>/<selector>/pin")
@@ -95,5 +96,5 @@ def _set_pinned(path: SelectorPath, *, pinned: bool) -> Response:
     with services().change(caller().id):
         catalog.set_pinned(version.model, version.number, pinned)
     services().workers.pin(version.id, pinned=pinned)
-    answer: dict[str, Any] = {"model": version.model, "version": version.number, "pinned": pinned}
+    answer: answers.Pinned = {"model": version.model, "version": version.number, "pinned": pinned}
     return representations.json_response(answer)

@@ -7,7 +7,9 @@ server's self-test found. Must never show a wall that was not tried as one that 
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, cast
+
+from registry.api.answers import Walls
 
 #: Walls that every worker has, also with the sandbox off.
 LOADER = {"unpickler": True, "object_check": True, "golden_replay": True}
@@ -23,10 +25,10 @@ UNLOCKED = {
 }
 
 
-def shown_walls(report: dict[str, Any] | None) -> dict[str, Any] | None:
+def shown_walls(report: dict[str, Any] | None) -> Walls | None:
     """Return each wall and whether it stands, from the host process's report; None while no fork server has tried them."""
     if report is None or not report["ready"]:
         return None
     tested = report["walls"]  # None where the sandbox is off
     lock = UNLOCKED | {"architecture": os.uname().machine} if tested is None else tested
-    return {"sandbox": tested is not None, **LOADER, **lock}
+    return cast("Walls", {"sandbox": tested is not None, **LOADER, **lock})

@@ -51,7 +51,7 @@ class ScalarFields(Strict):
     batching: bool = True
 
 
-class ManifestBody(ScalarFields):
+class ManifestBody(ScalarFields, strict=True):
     """The manifest part of an upload."""
 
     tags: Tags = Field(default_factory=dict)
@@ -117,7 +117,7 @@ class MultipartUpload:
 
     def manifest(self) -> Manifest:
         """Return the manifest part, or an empty manifest."""
-        return _checked(ManifestBody, strict_json(bytes(self._manifest_bytes)) if self._manifest_bytes else {})
+        return read_manifest(strict_json(bytes(self._manifest_bytes)) if self._manifest_bytes else {})
 
     def require_digest(self, _sha256: str) -> None:
         """Compare the whole body with Content-Digest, which covers every part."""
@@ -174,6 +174,11 @@ def read_upload(
             raise InvalidRequest("With multipart, put the manifest's fields into the part 'manifest', not into the query.")
         return MultipartUpload(body, options.get("boundary", ""), content_digest, max_manifest_bytes)
     raise UnsupportedMediaType(f"Upload as {MULTIPART} with a part 'artifact', or as {BARE}.")
+
+
+def read_manifest(values: Any) -> Manifest:
+    """Return a manifest of its JSON. Raises InvalidRequest with a pointer to each wrong field."""
+    return _checked(ManifestBody, values)
 
 
 def read_content_digest(header: str | None) -> bytes | None:

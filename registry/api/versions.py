@@ -7,16 +7,28 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from flask import Response, request, send_file
 from flask_openapi3 import APIBlueprint
-from pydantic import Field
+from pydantic import BeforeValidator
 
 from registry import catalog, observability
-from registry.api import bodies, representations
+from registry.api import answers, bodies, representations
 from registry.api.auth import caller, needs
-from registry.api.bodies import Description, Listing, Metrics, ModelPath, SelectorPath, Strict, Tags, read_idempotency_key, read_names
+from registry.api.bodies import (
+    Change,
+    Description,
+    Listing,
+    Metrics,
+    ModelPath,
+    Moment,
+    SelectorPath,
+    Strict,
+    Tags,
+    read_idempotency_key,
+    read_names,
+)
 from registry.api.uploads import read_upload
 from registry.api.whole_body import announced_bytes, timed_body
 from registry.catalog import Version
@@ -28,7 +40,17 @@ from registry.flows.publish import publish, refusals_noted
 from registry.naming import LATEST
 from registry.wiring import services
 
-blueprint = APIBlueprint("versions", __name__)
+blueprint = APIBlueprint("versions", __name__, doc_ui=False)
+
+
+def _no_number(value: object) -> object:
+    """Refuse 0 and 1, which Python finds equal to false and true."""
+    if type(value) in {int, float}:
+        raise ValueError("must be 'auto', true or false")
+    return value
+
+
+Cache = Annotated[Literal["auto", True, False], BeforeValidator(_no_number)]
 
 
 class VersionQuery(Listing):
@@ -38,7 +60,7 @@ class VersionQuery(Listing):
     tag: str | None = None
 
 
-class VersionChange(Strict):
+class VersionChange(Change):
     """What may change of a version: words about it, and how it is served."""
 
     description: Description | None = None
@@ -47,7 +69,7 @@ class VersionChange(Strict):
     runtime: Literal["exact", "fast"] | None = None
     accept_skew: bool | None = None
     batching: bool | None = None
-    cache: Literal["auto", True, False] | None = None
+    cache: Cache | None = None
 
 
 @blueprint.post("/models/<name>/versions")
@@ -75,9 +97,8 @@ def publish_version(path: ModelPath) -> Response:
     if published.alias is not None:
         version = _point(version, published.alias, once)
     location = f"/models/{version.model}/{version.number}"
-    return representations.json_response(
-        {**representations.version(version), "advice": list(published.advice)}, 201, {"Location": location}
-    )
+    answer: answers.PublishedVersion = {**representations.version(version), "advice": list(published.advice)}
+    return representations.json_response(answer, 201, {"Location": location})
 
 
 def _point(version: Version, alias: str, published: Once) -> Version:
@@ -138,11 +159,7 @@ def find_ready(path: SelectorPath) -> Version:
 @needs("publish")
 def change_version(path: SelectorPath, body: VersionChange) -> Response:
     """Change the words about a version, or how it is served."""
-    changes: dict[str, Any] = body.model_dump(exclude_unset=True)
-    if not changes:
-        raise InvalidRequest("Name at least one field to change.")
-    if None in changes.values():
-        raise InvalidRequest("A field can't be null; leave out what shall stay as it is.")
+    changes = body.given()
     if "cache" in changes:
         changes["cache"] = {"auto": "auto", True: "on", False: "off"}[changes["cache"]]
     version = find_ready(path)
@@ -209,7 +226,7 @@ def download_artifact(path: SelectorPath) -> Response:
 class AtQuery(Strict):
     """A moment in time."""
 
-    at: Annotated[datetime | None, Field()] = None
+    at: Moment | None = None
 
 
 def aware(at: datetime) -> datetime:

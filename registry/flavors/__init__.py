@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Any, BinaryIO
 
 from registry.errors import UnknownFormat
-from registry.flavors import admission, onnx_models, sklearn, skops_files
+from registry.flavors import admission, announced, onnx_models, sklearn, skops_files
 from registry.flavors.compiled import Compilation, compile_version, open_compiled
 from registry.flavors.contract import Admission, Flavor, Loaded
-from registry.flavors.formats import HEAD_BYTES, ONNX, SKLEARN, SKOPS, recognise
+from registry.flavors.formats import HEAD_BYTES, ONNX, SKLEARN, SKOPS, recognise, require_reader
 from registry.flavors.golden import answers_row_by_row, replay
 from registry.flavors.quiet import quieten_for_good
 from registry.flavors.skew import require_admissible, require_servable
@@ -26,6 +26,7 @@ __all__ = [
     "Loaded",
     "admit",
     "answers_row_by_row",
+    "check",
     "compile_version",
     "find_form",
     "open_compiled",
@@ -67,3 +68,13 @@ def admit(stream: BinaryIO, manifest: dict[str, Any], budget_bytes: int = DEFAUL
     recorded = admitted.environment.get("recorded", {})
     require_admissible(recorded, golden=admitted.golden is not None, accepted=bool(manifest.get("accept_skew")))
     return admitted
+
+
+def check(told: dict[str, Any]) -> None:
+    """Raise what `admit` would for an upload that is as `told`: its `manifest`, the `names` in its pickle, its `estimator`'s traits.
+
+    What only its bytes can show passes; where the manifest names no flavor, it is taken for a pickle.
+    """
+    wanted = told["manifest"].get("flavor") or SKLEARN
+    require_reader(open_flavor(wanted).name)
+    announced.judge(told, wanted)

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from registry import frames
 from registry.errors import Finding, ModelyardError, NotAModel, SignatureMismatch
 from registry.flavors import anatomy, skew
-from registry.flavors.contract import Admission
+from registry.flavors.contract import Admission, Traits
 from registry.flavors.declaring import Draft, draft_of
 from registry.flavors.failures import describe, own_refusals, own_words, refusal_of_call
 from registry.flavors.formats import SKLEARN
@@ -32,6 +32,7 @@ from registry.signature import Signature
 
 _TYPES = {"b": "bool", "U": "string"}
 _MAX_CLASSES = 10_000
+_MAX_NAME = 64
 _NO_ROWS = "No rows to try the model on could be made up: publish it with an input_example to get golden predictions and the cache."
 _NOT_DETERMINISTIC = "Two runs on the same rows differed: there are no golden predictions, and answers aren't cached."
 
@@ -80,26 +81,38 @@ def judge(loaded: LoadedEstimator, draft: Draft, flavor: str, environment: dict[
 
 def require_model(value: Any) -> None:
     """Raise NotAModel unless `value` is a fitted estimator with `predict`."""
-    name = type(value).__name__[:64]
-    if isinstance(value, type):
+    name = type(value).__name__
+    kind = "class" if isinstance(value, type) else "container" if isinstance(value, (dict, list, tuple)) else "object"
+    if kind != "object" or not callable(anatomy.read(value, "fit")):
+        require_estimator(Traits(name, kind, has_fit=False))
+        return
+    has_predict = callable(anatomy.read(value, "predict"))
+    require_estimator(Traits(name, kind, has_fit=True, has_predict=has_predict, fitted=_is_fitted(value, name)))
+
+
+def require_estimator(seen: Traits) -> None:
+    """Raise NotAModel where one of the traits rules a model out; what isn't known of them doesn't."""
+    name = seen.type[:_MAX_NAME]
+    if seen.kind == "class":
         raise NotAModel("The artifact holds a class, not a fitted estimator; create it, fit it and dump it again.")
-    if isinstance(value, (dict, list, tuple)):
+    if seen.kind == "container":
         raise NotAModel(f"The artifact holds a {name}, not an estimator; dump the estimator that is in it by itself.")
-    if not callable(anatomy.read(value, "fit")):
+    if seen.has_fit is False:
         raise NotAModel(f"The artifact holds an object of {name}, which isn't an estimator.")
-    if not callable(anatomy.read(value, "predict")):
-        _require_fitted(value, name)
+    if seen.fitted is False:
+        raise NotAModel(f"The {name} isn't fitted yet; fit it and dump it again.")
+    if seen.has_predict is False:
         raise NotAModel(f"{name} has no predict method; publish a model that ends in an estimator which predicts.")
-    _require_fitted(value, name)
 
 
-def _require_fitted(value: Any, name: str) -> None:
+def _is_fitted(value: Any, name: str) -> bool:
     try:
         check_is_fitted(value)
     except NotFittedError:
-        raise NotAModel(f"The {name} isn't fitted yet; fit it and dump it again.") from None
+        return False
     except Exception as error:  # it calls the model's own code
-        raise NotAModel(f"Whether the {name} is fitted can't be found out.", log_detail=describe(error)) from error
+        raise NotAModel(f"Whether the {name[:_MAX_NAME]} is fitted can't be found out.", log_detail=describe(error)) from error
+    return True
 
 
 def _tried(loaded: LoadedEstimator, draft: Draft) -> Draft:

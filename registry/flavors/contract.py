@@ -32,6 +32,17 @@ class Admission:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What tells a model from anything else: a class's name, `object`, `class` or `container`; None where it isn't known."""
+
+    type: str
+    kind: str = "object"
+    has_fit: bool | None = None
+    has_predict: bool | None = None
+    fitted: bool | None = None
+
+
 class Loaded(Protocol):
     """One loaded model, ready to be called."""
 

@@ -34,9 +34,7 @@ class Draft:
 
 def draft_of(estimator: Any, manifest: dict[str, Any]) -> Draft:
     """Return the draft of an estimator's signature. Raises SignatureMismatch, NotAModel."""
-    example = manifest.get("input_example")
-    observed = None if example is None else observe(example)
-    declared = None if manifest.get("signature") is None else parse_declared(manifest["signature"])
+    observed, declared = read_told(manifest)
     container, names, named = _shape(estimator, observed, declared)
     facts = anatomy.column_facts(estimator, len(names))
     columns = _columns(names, container, facts, observed, declared)
@@ -44,6 +42,12 @@ def draft_of(estimator: Any, manifest: dict[str, Any]) -> Draft:
     rows = _seeds(signature, facts, estimator) if observed is None else signature.read_example(observed.example)
     origin = None if rows is None else "seeded" if observed is None else "example"
     return Draft(signature, facts, rows, origin, declared is not None)
+
+
+def read_told(manifest: dict[str, Any]) -> tuple[Observed | None, tuple[Column, ...] | None]:
+    """Return what a manifest's example shows and its signature declares, None where it has none. Raises SignatureMismatch."""
+    example, signature = manifest.get("input_example"), manifest.get("signature")
+    return None if example is None else observe(example), None if signature is None else parse_declared(signature)
 
 
 def parse_declared(declared: Any) -> tuple[Column, ...]:

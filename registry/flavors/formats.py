@@ -20,6 +20,11 @@ INSTALLED = frozenset(
     package for package in ("lz4", "onnx", "onnxruntime", "skl2onnx", "skops") if importlib.util.find_spec(package) is not None
 )
 
+#: Of flavors that an extra reads: its name, its package, and what needs it.
+_READERS = {
+    SKOPS: ("skops", "skops", "This is a skops file, and reading it"),
+    ONNX: ("onnx", "onnxruntime", "This is an ONNX model, and running it"),
+}
 _ADVICE = "Publish what joblib.dump(estimator, path) writes."
 _LZ4 = b"\x04\x22\x4d\x18"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
@@ -56,12 +61,18 @@ def recognise(stream: BinaryIO) -> str:
         require_extra("lz4", "lz4", "The file is compressed with lz4, and reading it", "dump it with compress='zlib', or ask")
         return SKLEARN
     if head.startswith(_ZIP) and "schema.json" in names_in(stream):
-        require_extra("skops", "skops", "This is a skops file, and reading it", "ask")
+        require_reader(SKOPS)
         return SKOPS
     if looks_like_onnx(head):
-        require_extra("onnx", "onnxruntime", "This is an ONNX model, and running it", "ask")
+        require_reader(ONNX)
         return ONNX
     raise UnknownFormat(f"{_hint(head)} {_ADVICE}")
+
+
+def require_reader(flavor: str) -> None:
+    """Raise UnknownFormat, naming the extra, where what a flavor needs isn't installed."""
+    if flavor in _READERS:
+        require_extra(*_READERS[flavor], "ask")
 
 
 def require_extra(extra: str, package: str, what: str, ask: str) -> None:

@@ -65,9 +65,11 @@ def warm_up() -> None:
 
 
 def _open(stream: BinaryIO, budget_bytes: int) -> tuple[LoadedEstimator, OnnxFile]:
-    data = stream.read(budget_bytes + 1)
-    if len(data) > budget_bytes:
+    size_bytes = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    if size_bytes > budget_bytes:
         raise Refused("too-large-unpacked", "The model is larger than this server accepts. Publish a smaller model.")
+    data = stream.read(size_bytes)  # asked for more than there is, it would take all of that memory first, and may not get it
     found = require_plain(memoryview(data))
     try:
         session = open_session(data)

@@ -34,6 +34,7 @@ class ControlServer:
         self._questions: dict[str, Callable[[dict[str, Any]], Answer]] = {
             "acquire": self._acquire,
             "admit": self._admit,
+            "check": self._check,
             "compile": self._compile,
             "fate": self._fate,
             "refresh": self._refresh,
@@ -76,6 +77,10 @@ class ControlServer:
     async def _admit(self, question: dict[str, Any]) -> dict[str, Any]:
         name = Path(question["name"]).name
         return await self._pool.admit(self._quarantine / name, question["manifest"])
+
+    async def _check(self, question: dict[str, Any]) -> dict[str, Any]:
+        await self._pool.checks.check(question["told"])
+        return {}
 
     async def _compile(self, question: dict[str, Any]) -> dict[str, Any]:
         return {"compiled": await self._pool.compile(question["spec"])}

@@ -19,6 +19,7 @@ from typing import Any
 from config import Config
 from registry.errors import ModelUnloadable, ModelyardError, TooLargeForBudget, UnsafeArtifact, VersionStarting
 from registry.host.budget import Budget
+from registry.host.checks import Checks
 from registry.host.compilations import Compilations
 from registry.host.forklink import ForkLink
 from registry.host.laps import shown
@@ -54,11 +55,8 @@ class Pool:
             slots=self._slots.values,
             evict=lambda slot: self._drain(slot, "evictions"),
         )
-        self._compilations = Compilations(
-            self._budget,
-            start=lambda path: self._processes.start(path, self._lock_order(), listening=False),
-            seconds=config.load_timeout_seconds,
-        )
+        self._compilations = Compilations(self._budget, start=self._start, seconds=config.load_timeout_seconds)
+        self.checks = Checks(start=self._start, seconds=config.load_timeout_seconds)
         self.counts: Counter[str] = Counter()
         self._watch = Watch(config, self._budget, self.counts, slots=self._slots.values, drain=self._drain, reload=self._reload)
 
@@ -97,7 +95,7 @@ class Pool:
     async def admit(self, path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
         """Let a locked worker judge the artifact at `path`. Raises what it found, or UnsafeArtifact when it did not survive."""
         async with self._loads_at_once, self._budget.promise(_first_guess(path)):
-            worker = await self._processes.start(path, self._lock_order(), listening=False)
+            worker = await self._start(path)
             try:
                 answer = await worker.do(self._admit_job(manifest), self._config.load_timeout_seconds)
                 self.counts["admissions"] += 1
@@ -234,6 +232,10 @@ class Pool:
         self.counts["loads"] += 1
         log.info("loaded %s in %.1f ms (%s), %d bytes", slot, 1000 * (time.monotonic() - started), shown(answer.get("laps")), worker.bytes)
         return worker
+
+    async def _start(self, path: Path) -> Worker:
+        """Fork a locked worker over a file, which answers its one job and serves nobody."""
+        return await self._processes.start(path, self._lock_order(), listening=False)
 
     def _load_failure(self, slot: Slot, worker: Worker) -> ModelyardError:
         """Return why a version isn't loaded whose worker ended; what was killed from outside is no fault of the model."""

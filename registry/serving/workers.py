@@ -128,6 +128,10 @@ class Workers:
         admitted: dict[str, Any] = answer["admitted"]
         return admitted
 
+    def check(self, told: dict[str, Any]) -> None:
+        """Let a locked worker say what an upload that is as `told` would be refused for. Raises that, ServerBusy and what `admit` raises."""
+        self.tell({"ask": "check", "told": told}, 2 * self._load_timeout + ANSWER_GRACE_SECONDS)
+
     def compile(self, spec: CompileSpec) -> dict[str, Any]:
         """Let a locked worker make a version's compiled form: `golden` and `report`. Raises the Unavailable ones, ModelUnloadable without bytes."""
         answer = self.tell({"ask": "compile", "spec": asdict(spec)}, 2 * self._load_timeout + ANSWER_GRACE_SECONDS)

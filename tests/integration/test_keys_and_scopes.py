@@ -26,7 +26,7 @@ READ_ROUTES = [
 ]  # fmt: skip
 PREDICT_ROUTES = [("POST", "/models/mine"), ("POST", "/models/mine/1"), ("POST", "/models/mine/@production")]
 PUBLISH_ROUTES = [
-    ("POST", "/models/mine/versions"), ("PATCH", "/models/mine"), ("DELETE", "/models/mine"), ("PATCH", "/models/mine/1"), ("DELETE", "/models/mine/1"),
+    ("POST", "/models/mine/versions"), ("POST", "/models/mine/versions/check"), ("PATCH", "/models/mine"), ("DELETE", "/models/mine"), ("PATCH", "/models/mine/1"), ("DELETE", "/models/mine/1"),
     ("POST", "/models/mine/1/restore"), ("PUT", "/models/mine/aliases/production"), ("DELETE", "/models/mine/aliases/production"),
     ("POST", "/models/mine/aliases/production/rollback"), ("POST", "/models/mine/rollback"), ("POST", "/models/mine/1/load"),
     ("POST", "/models/mine/1/unload"), ("PUT", "/models/mine/1/pin"), ("DELETE", "/models/mine/1/pin"),

@@ -140,3 +140,16 @@ def test_web_processes_and_the_host_process_hold_no_model_library(service: Runni
 
     assert "sklearn" in libraries(processes.forkserver)
     assert [libraries(pid) for pid in (processes.host, processes.granian, *processes.web)] == [set()] * (2 + len(processes.web))
+
+
+def test_a_version_is_not_idle_before_it_ever_answered(service: RunningService) -> None:
+    """What is loaded stays loaded, however long it takes after the load to see whether its rows may be joined."""
+    rows = [[TRIGGER, float(number), 3.0, 4.0] for number in range(10)]
+    service.publish("fresh", sleeping(0.02), {"input_example": rows})  # each golden row is replayed by itself: a fifth of a second
+    ended = service.host_report()["counts"].get("idle_ends", 0)
+    with service.client() as client:
+        for _ in range(3):
+            assert client.post("/models/fresh/1/load").status_code == 200
+            assert client.post("/models/fresh/1", json=GOOD).status_code == 200
+            client.post("/models/fresh/1/unload")
+    assert service.host_report()["counts"].get("idle_ends", 0) == ended

@@ -115,12 +115,7 @@ class Machine(Stack):
             raise Damaged from error
         if len(self.stack) != 1 or self.metastack:
             raise Damaged
-        value = self.stack.pop()
-        if isinstance(value, Name):
-            raise Refused(
-                "not-an-object", f"The artifact holds the name {value} and no fitted estimator; create it, fit it and dump it again."
-            )
-        return value
+        return require_object(self.stack.pop())
 
     # -- names and objects ---------------------------------------------------------------------------------------------
 
@@ -189,6 +184,13 @@ class Machine(Stack):
     def _refused(self) -> None:
         code = self.source.data[self.source.pos - 1]
         raise broken("opcode-not-allowed", f"an instruction that no fitted model needs (0x{code:02x})", opcode=f"0x{code:02x}")
+
+
+def require_object(value: Any) -> Any:
+    """Return what a stream holds. Raises Refused where that is a mere name, as of a class."""
+    if isinstance(value, Name):
+        raise Refused("not-an-object", f"The artifact holds the name {value} and no fitted estimator; create it, fit it and dump it again.")
+    return value
 
 
 def _described(value: Any) -> str:
