@@ -118,7 +118,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gib", type=float, default=1.0, help="size of the artifact in GiB (default: 1)")
     size = int(parser.parse_args().gib * 1024 * MIB)
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "instance", measured=False, max_artifact_bytes=f"{size + 64 * MIB}") as service:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(Path(folder) / "instance", measured=False, max_artifact_bytes=f"{size + 64 * MIB}") as service,
+    ):
         began = time.perf_counter()
         journey = travel(service, Path(folder), size)
         print(f"{journey.size_bytes / MIB:.0f} MiB: up (with admission) {journey.up_seconds:.1f} s, down {journey.down_seconds:.1f} s")

@@ -13,6 +13,7 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_LIMIT = 50
+HIGHEST_LIMIT = 1_000_000
 
 
 @dataclass(slots=True)
@@ -43,4 +44,4 @@ def json_option(command: F) -> F:
 def limit_option(command: F) -> F:
     """Add `--limit` to a list."""
     told = "Most items to print; 0 prints all."
-    return click.option("--limit", type=click.IntRange(min=0), default=DEFAULT_LIMIT, show_default=True, help=told)(command)
+    return click.option("--limit", type=click.IntRange(0, HIGHEST_LIMIT), default=DEFAULT_LIMIT, show_default=True, help=told)(command)

@@ -10,6 +10,8 @@ from click.shell_completion import get_completion_class
 
 PROGRAM = "modelyard"
 VARIABLE = "_MODELYARD_COMPLETE"
+#: Bash would begin a new word at the @ of MODEL@ALIAS, and ask for completions of that alone.
+ENDS = {"bash": "\nCOMP_WORDBREAKS=${COMP_WORDBREAKS//@}\n"}
 
 
 @click.command()
@@ -31,4 +33,4 @@ def completion(ctx: click.Context, shell: str) -> None:
     found = get_completion_class(shell)
     if found is None:
         raise click.UsageError(f"This version of Click can't complete in {shell}.")
-    click.echo(found(ctx.find_root().command, {}, PROGRAM, VARIABLE).source())
+    click.echo(found(ctx.find_root().command, {}, PROGRAM, VARIABLE).source() + ENDS.get(shell, ""))

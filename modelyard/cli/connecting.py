@@ -47,6 +47,12 @@ def complete_selector(ctx: click.Context, param: click.Parameter, incomplete: st
     return _completed(ctx, incomplete, _aliases if "@" in incomplete else _models)
 
 
+def complete_alias(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
+    """Return the aliases of the model that was named before."""
+    model = ctx.params.get("model")
+    return _completed(ctx, incomplete, lambda client, _: list(client.model(model).aliases)) if model else []
+
+
 def _completed(ctx: click.Context, incomplete: str, ask: Callable[[Client, str], list[str]]) -> list[CompletionItem]:
     asked = ctx.find_root().params
     with (

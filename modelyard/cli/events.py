@@ -15,9 +15,10 @@ import click
 
 from modelyard.cli.asked import json_option, limit_option
 from modelyard.cli.connecting import complete_model, with_client
-from modelyard.cli.printing import one_line, print_line, shown_moment
+from modelyard.cli.printing import note, one_line, print_line, shown_moment
 from modelyard.cli.tables import print_list, up_to
 from modelyard.client import Client
+from modelyard.errors import ConnectionFailed, Unavailable
 from modelyard.records import Event
 
 POLL_SECONDS = 1.0
@@ -27,13 +28,13 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 def moment(text: str) -> datetime:
     """Return a time as RFC 3339 writes it (one without an offset is in UTC), or of how long ago, such as 30m, 2h or 7d."""
-    if ago := _AGO.fullmatch(text):
-        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
+        if ago := _AGO.fullmatch(text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         at = datetime.fromisoformat(text)
-    except ValueError:
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise click.BadParameter(f"{text!r} is no time such as 2026-05-01T08:00Z, and not how long ago, such as 30m, 2h or 7d.") from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 @click.command()
@@ -60,16 +61,24 @@ def events(client: Client, /, limit: int, *, follow: bool, as_json: bool, **filt
 
 
 def _follow(client: Client, limit: int, *, as_json: bool, since: datetime | None, **filters: Any) -> None:
-    """Print what is there, then what comes. The last event is asked for again each time, so that none of its moment is missed."""
+    """Print what is there, then what comes. The last event is asked for again each time, so that none of its moment is missed.
+
+    A service that is away is asked on, and said to be so once.
+    """
     taken, _ = up_to(client.events(since=since, **filters), limit)
     fresh = taken[::-1]
-    last = 0
+    last, away = 0, False
     while True:
         for event in fresh:
             print_line(one_line(event.raw) if as_json else "  ".join(text for text in map(str, _row(event).values()) if text))
             last, since = max(last, event.id), event.at
         time.sleep(POLL_SECONDS)
-        fresh = _newer(client.events(since=since, **filters), last)
+        try:
+            fresh, away = _newer(client.events(since=since, **filters), last), False
+        except (ConnectionFailed, Unavailable) as error:
+            if not away:
+                note(f"{str(error).splitlines()[0]} It is asked again until it answers.")
+            fresh, away = [], True
 
 
 def _newer(found: Iterator[Event], last: int) -> list[Event]:

@@ -14,11 +14,13 @@ from modelyard.cli.printing import print_document, say, shown_moment
 from modelyard.cli.tables import print_card, print_list
 
 F = TypeVar("F", bound=Callable[..., Any])
+MOST_DAYS = 36_500
+LONGEST_OVERLAP_SECONDS = 30 * 86_400
 SCOPES = ("read", "predict", "publish", "admin")
 #: The end of the help of both groups `keys`.
 WHICH = """\
-Where the server is installed these work on its database, without a server; over REST, with an admin's key, once --url, --profile or
-MODELYARD_URL names a service."""
+Where the server is installed these work on its database, without a server; over REST, with an admin's key, once --url, --profile,
+MODELYARD_URL or MODELYARD_PROFILE names a service."""
 
 
 def grants(command: F) -> F:
@@ -30,7 +32,7 @@ def grants(command: F) -> F:
         "--days": "Days until it expires. Default: never.",
     }
     for option in (
-        click.option("--days", type=click.IntRange(min=1), help=told["--days"]),
+        click.option("--days", type=click.IntRange(1, MOST_DAYS), help=told["--days"]),
         click.option("--limit", "limits", multiple=True, help=told["--limit"]),
         click.option("--model", "models", multiple=True, help=told["--model"]),
         click.option(
@@ -51,7 +53,7 @@ def grants(command: F) -> F:
 def overlap(command: F) -> F:
     """Add how long an old key goes on."""
     told = "How long the old key goes on."
-    return click.option("--overlap-seconds", type=click.IntRange(min=0), default=0, help=told, show_default=True)(command)
+    return click.option("--overlap-seconds", type=click.IntRange(0, LONGEST_OVERLAP_SECONDS), default=0, help=told, show_default=True)(command)
 
 
 def print_made(key: Mapping[str, Any], *, as_json: bool) -> None:

@@ -46,7 +46,7 @@ def login(ctx: click.Context, url: str | None, *, as_json: bool) -> None:
     name = asked.profile or content.get("default") or FIRST_PROFILE
     if not isinstance(name, str) or _NAME.fullmatch(name) is None:
         raise click.UsageError("A profile's name has up to 64 letters, digits, - and _.")
-    known = content.get("profiles", {}).get(name, {}).get("url")
+    known = _known(content, name)
     from_environment = ctx.get_parameter_source("url") is ParameterSource.ENVIRONMENT
     given = None if from_environment else url
     address = given or asked.url or (known if asked.profile else None) or url or known or DEFAULT_URL
@@ -61,6 +61,7 @@ def write_profile(name: str, url: str, key: str) -> Path:
     """Set a profile and leave everything else of the file as it stands. Raises ConfigurationError."""
     file = profile_file().resolve()
     before = read_profiles()
+    _known(before, name)
     wanted = {"default": name} | before | {"profiles": {**before.get("profiles", {}), name: {"url": url, "key": key}}}
     text = _with_profile(file.read_text(encoding="utf-8") if file.exists() else "", name, url, key, has_default="default" in before)
     try:
@@ -71,6 +72,16 @@ def write_profile(name: str, url: str, key: str) -> Path:
         raise ConfigurationError(f"{file} is written in a way that can't be changed here: set url and key under [profiles.{name}] by hand.")
     _write_private(file, text)
     return file
+
+
+def _known(content: dict[str, Any], name: str) -> str | None:
+    """Return the address that a profile has, if there is one. Raises ConfigurationError for a file of another shape."""
+    profiles = content.get("profiles", {})
+    found = profiles.get(name, {}) if isinstance(profiles, dict) else None
+    url = found.get("url") if isinstance(found, dict) else 0
+    if not isinstance(url, str | None):
+        raise ConfigurationError(f"{profile_file()} has no table [profiles.{name}] with url and key as texts: set it by hand.")
+    return url
 
 
 def _read_key(address: str) -> str:

@@ -13,6 +13,7 @@ import io
 import os
 import sys
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from pathlib import Path
 from typing import Any
 
 import click
@@ -27,6 +28,7 @@ from modelyard.profiles import names_an_address
 
 #: What is installed beside the client may add commands here; of two with the same name the added one counts, but see `keys`.
 GROUP = "modelyard.commands"
+FULL = ConfigurationError("Standard output can't be written: no space is left.")
 #: The client's commands: each one's module and its name there.
 COMMANDS: dict[str, str] = {
     "completion": "modelyard.cli.completion:completion",
@@ -137,6 +139,21 @@ class Commands(click.Group):
         found = [CompletionItem(name, help=_SUMMARIES.get(name, "")) for name in names]
         return found + click.Command.shell_complete(self, ctx, incomplete)
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Be called by the script; what is printed without a command, such as the help, may find no room either."""
+        _open_closed_streams()
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            _require_full(error)
+            _drop_output()
+            sys.exit(report(FULL, as_json=False))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the group's options; of a command whose own can't be read, --json counts all the same."""
+        ctx.obj = Asked(as_json="--json" in args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Call the command; whatever it raises becomes a few lines and an exit code."""
         try:
@@ -145,15 +162,27 @@ class Commands(click.Group):
             _drop_output()
             ctx.exit(Exit.CLOSED_PIPE)
         except OSError as error:
-            if error.errno != errno.ENOSPC or error.filename is not None:
-                raise
+            _require_full(error)
             _drop_output()
-            ctx.exit(report(ConfigurationError("Standard output can't be written: no space is left."), as_json=asked_of(ctx).as_json))
+            ctx.exit(report(FULL, as_json=asked_of(ctx).as_json))
         except (KeyboardInterrupt, click.Abort):
             click.echo(err=True)  # the terminal shows ^C
             ctx.exit(Exit.INTERRUPTED)
         except (ModelyardError, click.ClickException) as error:
             ctx.exit(report(error, as_json=asked_of(ctx).as_json))
+
+
+def _open_closed_streams() -> None:
+    """Read nothing from standard streams that are closed, and let what goes there go nowhere, as if they were /dev/null."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
+
+
+def _require_full(error: OSError) -> None:
+    """Raise the error again unless it says that standard output has no room."""
+    if error.errno != errno.ENOSPC or error.filename is not None:
+        raise error
 
 
 def _drop_output() -> None:
@@ -183,12 +212,14 @@ def main(ctx: click.Context, url: str | None, profile: str | None) -> None:
 
     The key is MODELYARD_KEY, or stands in a profile that 'modelyard login' wrote; it is no option, since others can see a command line.
     A version is named MODEL/NUMBER, such as churn/7, or MODEL@ALIAS; MODEL alone means MODEL@production, MODEL@latest the highest one.
-    Where the server is installed, 'keys' works on its database, unless an address is given: --url, --profile or MODELYARD_URL.
+    Where the server is installed, 'keys' works on its database, unless an address is given: --url, --profile,
+    MODELYARD_URL or MODELYARD_PROFILE.
 
     Tables are for people, fitted to the terminal and plain in a pipe. Programs add --json to a command: one JSON document, an array for
     a list; errors are then a problem document (RFC 9457) on standard error.
     """
-    ctx.obj = Asked(url, profile)
+    asked = asked_of(ctx)
+    asked.url, asked.profile = url, profile
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what the locale can't write is no reason to fail

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from modelyard.cli.asked import json_option, limit_option
-from modelyard.cli.connecting import model_argument, with_client
+from modelyard.cli.connecting import complete_alias, model_argument, with_client
 from modelyard.cli.printing import print_document, say, shown_moment
 from modelyard.cli.tables import print_list
 from modelyard.client import Client
@@ -20,12 +20,12 @@ from modelyard.records import Move
 
 REASON = click.option("--reason", default="", help="Why, for the history.")
 EXPECTED = click.option("--expected", type=click.IntRange(min=1), help="Only if the alias points at this version now.")
-ALIAS = click.option("--alias", default=PRODUCTION, show_default=True, help="Which alias.")
+ALIAS = click.option("--alias", default=PRODUCTION, show_default=True, shell_complete=complete_alias, help="Which alias.")
 
 
 @click.command()
 @model_argument
-@click.argument("alias")
+@click.argument("alias", shell_complete=complete_alias)
 @click.argument("version", type=click.IntRange(min=1))
 @REASON
 @EXPECTED

@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from modelyard.cli.printing import note, plain
-from modelyard.cli.tables import print_table
+from modelyard.cli.tables import print_rows
 from modelyard.errors import ConfigurationError
 from modelyard.inputs import join
 from modelyard.records import Prediction
@@ -72,7 +72,7 @@ def write_table(answers: Iterable[Prediction]) -> None:
     names = column_names(whole)
     rows = list(rows_of(whole.outputs))
     if rows:
-        print_table([{"#": number, **dict(zip(names, row, strict=False))} for number, row in enumerate(rows[:SHOWN_ROWS])])
+        print_rows(["#", *names], [[number, *row] for number, row in enumerate(rows[:SHOWN_ROWS])])
     if len(rows) > SHOWN_ROWS:
         note(f"These are {SHOWN_ROWS} of {len(rows)} rows; --as csv, or --output FILE, gives all.")
     note(f"Answered by {whole.model}/{whole.version}, {whole.runtime}" + (", from the cache." if whole.cached else "."))

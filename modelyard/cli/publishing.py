@@ -58,6 +58,8 @@ def publish(client: Client, /, path: Path, model: str, manifest: Path | None, *,
 
     Example: modelyard publish churn.joblib churn --metric auc=0.91 --git
     """
+    if not path.is_file():
+        raise click.UsageError(f"{path} is no regular file; what comes through a pipe must be kept in one first.")
     fields = {**_read_manifest(manifest, path)}
     for name in MAPPINGS:
         fields[name] = {**fields.get(name, {}), **dict(told.pop(name))} or None

@@ -6,6 +6,7 @@ part of a CSV or Parquet file is in memory at a time.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import csv
 import io
@@ -16,7 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from modelyard.cli.values import read_json
+from modelyard.cli.values import long_cells, read_json, require_distinct
 from modelyard.errors import ConfigurationError
 from modelyard.inputs import MOST_ROWS, TARGET_BYTES
 
@@ -24,6 +25,7 @@ FORMATS = ("csv", "json", "npy", "parquet")
 #: The forms that the body of a predict request may have; a JSON file with one of them is such a body.
 FORMS = frozenset({"data", "instances", "inputs", "dataframe_split", "dataframe_records"})
 _NPY, _PARQUET = b"\x93NUMPY", b"PAR1"
+_STEP_BYTES = 4096
 _SUFFIXES = {".csv": "csv", ".json": "json", ".npy": "npy", ".parquet": "parquet", ".pq": "parquet"}
 
 
@@ -59,8 +61,10 @@ def read_parts(file: IO[bytes], path: Path | None, kind: str | None) -> Iterator
     head = b""
     if kind is None:
         kind = _SUFFIXES.get(path.suffix.lower()) if path is not None else None
+    if path is not None and not path.is_file():
+        path = None  # a pipe, which can be read once and from its start alone
     if kind is None:
-        head = file.read(len(_NPY))
+        head = _head_of(file)
         kind = _kind_of(head)
     if kind == "csv":
         return _csv_parts(io.BufferedReader(_Rejoined(head, file)), name)
@@ -71,12 +75,24 @@ def read_parts(file: IO[bytes], path: Path | None, kind: str | None) -> Iterator
     return _parquet_parts(file if path is not None else io.BytesIO(head + file.read()), name)
 
 
+def _head_of(file: IO[bytes]) -> bytes:
+    """Return the first bytes, up to one that tells the format: a byte order mark and blanks may stand before it."""
+    head = file.read(len(_NPY))
+    while not _begun(head) and (more := file.read(_STEP_BYTES)):
+        head += more
+    return head
+
+
+def _begun(head: bytes) -> bytes:
+    return head.removeprefix(codecs.BOM_UTF8).lstrip()
+
+
 def _kind_of(head: bytes) -> str:
     if head.startswith(_NPY):
         return "npy"
     if head.startswith(_PARQUET):
         return "parquet"
-    return "json" if head.lstrip()[:1] in (b"{", b"[") else "csv"
+    return "json" if _begun(head)[:1] in (b"{", b"[") else "csv"
 
 
 class _Rejoined(io.RawIOBase):
@@ -123,10 +139,11 @@ def _records(text: io.TextIOWrapper, name: str) -> Iterator[str]:
             yield line
 
     try:
-        for row in csv.reader(watched(), strict=True):
-            if row:
-                yield "".join(held)
-            held.clear()
+        with long_cells():
+            for row in csv.reader(watched(), strict=True):
+                if row:
+                    yield "".join(held)
+                held.clear()
     except UnicodeDecodeError:
         raise ConfigurationError(f"{name} isn't UTF-8; give its format with --format if it is no CSV.") from None
     except csv.Error as error:
@@ -150,6 +167,7 @@ def _rows_of(form: str, value: Any, name: str) -> Any:
         return value
     try:
         columns, rows = value["columns"], value["data"]
+        require_distinct(columns, f"dataframe_split in {name}")
         return [dict(zip(columns, row, strict=True)) for row in rows]
     except (KeyError, TypeError, ValueError):
         raise ConfigurationError(f"dataframe_split in {name} needs columns, and data with rows that are as long.") from None

@@ -51,8 +51,12 @@ def up_to(items: Iterable[T], limit: int) -> tuple[list[T], bool]:
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
     """Print rows under their names. On a terminal, columns that are empty or have no room are left out, the last ones first."""
-    names = list(rows[0])
-    cells = [[_cell(row[name]) for name in names] for row in rows]
+    print_rows(list(rows[0]), [list(row.values()) for row in rows])
+
+
+def print_rows(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print the same where two names may be equal, as labels of others may."""
+    cells = [[_cell(value) for value in row] for row in rows]
     if not is_terminal():
         _print_plain(names, cells)
         return
@@ -60,13 +64,13 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
     shown, hidden = _fitting(names, cells, console.width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style=_style(console, bold=True))
     for index in shown:
-        right = all(isinstance(row[names[index]], int | float | None) for row in rows)
-        table.add_column(Text(names[index]), justify="right" if right else "left", overflow="fold")
+        right = all(isinstance(row[index], int | float | None) for row in rows)
+        table.add_column(Text(plain(names[index])), justify="right" if right else "left", overflow="fold")
     for row in cells:
         table.add_row(*(Text(row[index]) for index in shown))
     console.print(table)
     if hidden:
-        note(f"No room for {', '.join(hidden)}: make the terminal wider, or add --json.")
+        note(f"No room for {', '.join(map(plain, hidden))}: make the terminal wider, or add --json.")
 
 
 def _fitting(names: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> tuple[list[int], list[str]]:
@@ -105,7 +109,7 @@ def _lines(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _print_plain(names: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    lines = [[name.upper() for name in names], *cells]
+    lines = [[plain(name).upper() for name in names], *cells]
     widths = [max(cell_len(line[index]) for line in lines) for index in range(len(names))]
     for line in lines:
         padded = _GAP.join(cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True))

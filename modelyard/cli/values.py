@@ -5,10 +5,12 @@ Whatever can't be read ends the command before anything is sent. Nothing is eval
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -16,6 +18,9 @@ import click
 import numpy as np
 
 from modelyard.errors import ConfigurationError
+
+#: Characters of one cell of a CSV: as many as the largest body has bytes.
+LONGEST_CELL = 32 << 20
 
 
 def text_pair(text: str) -> tuple[str, str]:
@@ -49,6 +54,34 @@ def refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} isn't JSON")
 
 
+def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the members of a JSON object. Raises ValueError where a name stands twice, since one of its values would be dropped."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError(f"the name {_twice(name for name, _ in pairs)!r} stands twice in an object")
+    return members
+
+
+def require_distinct(columns: Sequence[str], name: str) -> None:
+    """Raise ConfigurationError where a column is named twice."""
+    if len(set(columns)) < len(columns):
+        raise ConfigurationError(f"{name} names the column {_twice(columns)!r} twice.")
+
+
+def _twice(names: Iterable[str]) -> str:
+    return Counter(names).most_common(1)[0][0]
+
+
+@contextlib.contextmanager
+def long_cells() -> Iterator[None]:
+    """Let a cell of a CSV be as long as a body may be; Python's own bound is far lower, and the service says what it takes."""
+    before = csv.field_size_limit(LONGEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
 def read_bytes(path: Path) -> bytes:
     """Return a file's content. Raises ConfigurationError."""
     try:
@@ -60,7 +93,7 @@ def read_bytes(path: Path) -> bytes:
 def read_json(content: bytes, name: str) -> Any:
     """Return the value of a JSON text. Raises ConfigurationError."""
     try:
-        return json.loads(content, parse_constant=refuse_constant)
+        return json.loads(content, parse_constant=refuse_constant, object_pairs_hook=distinct)
     except (ValueError, RecursionError) as error:
         told = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise ConfigurationError(f"{name} isn't JSON: {told}.") from None
@@ -84,11 +117,13 @@ def read_example(path: Path) -> Any:
 def _typed_columns(content: bytes, name: str) -> dict[str, list[Any]]:
     """Return the columns of a CSV text: numbers or booleans where every cell is one, else texts; an empty cell is missing."""
     try:
-        rows = [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True) if row]
+        with long_cells():
+            rows = [row for row in csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True) if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigurationError(f"{name} isn't CSV in UTF-8: {error}.") from None
     if len(rows) < 2 or any(len(row) != len(rows[0]) for row in rows):  # noqa: PLR2004 - a header and a row
         raise ConfigurationError(f"{name} needs a header row with the columns' names, and rows that are as long.")
+    require_distinct(rows[0], name)
     return {column: _typed(cells) for column, cells in zip(rows[0], zip(*rows[1:], strict=True), strict=True)}
 
 

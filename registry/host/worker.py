@@ -57,7 +57,9 @@ def run(order: dict[str, Any], descriptors: list[int], parent: int) -> int:
     except ModelyardError as error:
         control.sendall(frames.encode_frame(to_wire(error)))
         return 1
-    page.write(Activity(0, now_ns(), 0, 0, 0))  # before the host process counts it: a page without a time looks idle since the machine started
+    page.write(
+        Activity(0, now_ns(), 0, 0, 0)
+    )  # before the host process counts it: a page without a time looks idle since the machine started
     control.sendall(frames.encode_frame({"loaded": True, "form": loaded.form, "laps": laps.milliseconds}))
     assert listener is not None  # noqa: S101 - a load always brings its listening socket
     joins = job["joins"] and (job["golden"] is None or flavors.answers_row_by_row(loaded, _golden_of(job)))

@@ -150,7 +150,7 @@ def image() -> Iterator[Image]:
     try:
         python = lay_base(tree / "usr")
         packages = tree / "usr/lib" / python.name / "site-packages"
-        lay_packages(packages)
+        lay_packages(ROOT / "requirements.lock", packages)
         lay_code(tree / "app")
         for project in ("modelyard", "modelyard-server"):
             lay_package(project, packages, only_metadata=True)

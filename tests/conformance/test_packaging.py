@@ -287,7 +287,22 @@ def test_the_version_is_the_same_wherever_it_stands(compose: dict[str, Any]) -> 
 def test_make_lists_every_command_with_a_line_of_help() -> None:
     """`make` alone shows what can be done."""
     listed = dict(re.findall(r"^  make (\S+) +(\S.+)$", run("make").stdout, re.MULTILINE))
-    assert set(listed) == {"help", "serve", "demo", "test", "coverage", "check", "fmt", "lock", "clean", "fuzz", "bench", "bench-all", "release", "docs"}
+    assert set(listed) == {
+        "help",
+        "serve",
+        "demo",
+        "test",
+        "coverage",
+        "check",
+        "fmt",
+        "lock",
+        "clean",
+        "fuzz",
+        "bench",
+        "bench-all",
+        "release",
+        "docs",
+    }
 
 
 def test_a_python_that_is_too_old_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ COMPRESSIONS = (0, "zlib", "gzip", "bz2", "xz", "lzma")
 
 SCRIPT = """
 import io, json, os, sys
-from registry import flavors
+from registry.host.forkserver import flavors  # as it stands there: without what only happens to be installed
 flavors.warm_up()
 work = json.load(sys.stdin)
 seen = []
