@@ -21,7 +21,7 @@ from modelyard import artifact, git
 from modelyard.download import fetch
 from modelyard.errors import AliasMoved, BodyTooLarge, ConfigurationError, ConnectionFailed, PageNotFound, Problem, TooManyRows, Unavailable
 from modelyard.inputs import JSON, NPY, join, plain, read_example, read_npy, read_outputs, read_rows, shifted
-from modelyard.operating import PRODUCTION, Operating, alias_path, model_path, path_of, split_selector
+from modelyard.operating import PRODUCTION, Operating, alias_path, model_path, moment_text, path_of, split_selector
 from modelyard.profiles import read_address
 from modelyard.progress import Watched, open_bar
 from modelyard.records import Alias, Model, Move, Prediction, RawAnswer, Version
@@ -305,8 +305,7 @@ class Client(Operating):
 
     def alias(self, name: str, alias: str = PRODUCTION, *, at: datetime | str | None = None) -> Alias:
         """Return where an alias points, or pointed at a time. Raises AliasNotFound."""
-        moment = at.astimezone().isoformat() if isinstance(at, datetime) else at
-        return Alias.of(self._transport.json("GET", alias_path(name, alias), params=compact({"at": moment})))
+        return Alias.of(self._transport.json("GET", alias_path(name, alias), params=compact({"at": moment_text(at)})))
 
     def aliases(self, name: str) -> list[Alias]:
         """Return a model's aliases."""

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from modelyard.errors import ConfigurationError
+from modelyard.errors import ConfigurationError, ConnectionFailed
 from modelyard.records import ApiKey, Event
 from modelyard.transport import Transport, compact, json_body, read_object
 
@@ -45,7 +45,7 @@ class Operating:
 
     def load(self, selector: str) -> None:
         """Load a version now instead of with its first request; what failed before is tried again. Raises ModelUnloadable."""
-        self._transport.send("POST", f"{path_of(selector)}/load", repeatable=True)
+        self._transport.json("POST", f"{path_of(selector)}/load", repeatable=True)
 
     def unload(self, selector: str) -> bool:
         """Let a version's process end; False where none was loaded. The next request loads it again."""
@@ -63,7 +63,7 @@ class Operating:
         self, *, model: str | None = None, actor: str | None = None, kind: str | None = None, since: datetime | str | None = None
     ) -> Iterator[Event]:
         """Yield the audit trail, newest first; `since` is a time, as text in RFC 3339. Needs the scope admin."""
-        moment = since.astimezone().isoformat() if isinstance(since, datetime) else since
+        moment = moment_text(since)
         return self._listed("/events", Event.of, model=model, actor=actor, kind=kind, since=moment)
 
     def keys(self) -> Iterator[ApiKey]:
@@ -88,12 +88,18 @@ class Operating:
         `scopes` are of read, predict, publish and admin, `models` names or patterns such as `iris*` (none means all), `limits` such as
         `600/minute` (none means the service's default).
         """
-        asked = {"name": name, "scopes": list(scopes), "models": list(models), "limits": list(limits), "expires_at": _text(expires_at)}
+        asked = {
+            "name": name,
+            "scopes": list(scopes),
+            "models": list(models),
+            "limits": list(limits),
+            "expires_at": moment_text(expires_at),
+        }
         return ApiKey.of(self._transport.json("POST", "/keys", **json_body(compact(asked))))
 
     def change_key(self, key_id: str, **changes: Any) -> ApiKey:
         """Change a key's `name`, `scopes`, `models`, `limits` or `expires_at` (None takes it away)."""
-        asked = {name: _text(value) if isinstance(value, datetime) else value for name, value in changes.items()}
+        asked = {name: moment_text(value) if isinstance(value, datetime) else value for name, value in changes.items()}
         return ApiKey.of(self._transport.json("PATCH", _key_path(key_id), **json_body(asked)))
 
     def rotate_key(self, key_id: str, *, overlap_seconds: int = 0) -> ApiKey:
@@ -109,8 +115,10 @@ class Operating:
         cursor: str | None = None
         while True:
             page = self._transport.json("GET", path, params=compact({**filters, "limit": PAGE, "cursor": cursor}))
+            if not isinstance(page.get("items"), list):
+                raise ConnectionFailed(f"What answers at {self._transport.url} isn't Modelyard: no list is in its answer.")
             yield from map(read, page["items"])
-            cursor = page["next_cursor"]
+            cursor = page.get("next_cursor")
             if cursor is None:
                 return
 
@@ -162,5 +170,9 @@ def _fits(text: str) -> bool:
     return bool(text.strip(".")) and "/" not in text and text.isprintable()
 
 
-def _text(at: datetime | None) -> str | None:
-    return at.astimezone().isoformat() if at is not None else None
+def moment_text(at: datetime | str | None) -> str | None:
+    """Return a time as it is sent; one without an offset is a time of this machine's. Raises ConfigurationError at the ends of the calendar."""
+    try:
+        return at.astimezone().isoformat() if isinstance(at, datetime) else at
+    except (OverflowError, ValueError, OSError):
+        raise ConfigurationError("A time lies outside the calendar.") from None

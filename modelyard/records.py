@@ -5,10 +5,28 @@ A field that a newer service adds stands in `raw` alone, so that an older client
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
+
+from modelyard.errors import ConnectionFailed
+
+Record = TypeVar("Record")
+
+
+def _told_if_foreign(read: Callable[[type[Record], Mapping[str, Any]], Record]) -> Callable[[type[Record], Mapping[str, Any]], Record]:
+    """Let what has another shape than the service's answers raise ConnectionFailed."""
+
+    @functools.wraps(read)
+    def reading(cls: type[Record], raw: Mapping[str, Any]) -> Record:
+        try:
+            return read(cls, raw)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ConnectionFailed(f"What answers isn't Modelyard: no {cls.__name__} is in its answer ({type(error).__name__}).") from error
+
+    return reading
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +65,7 @@ class Version:
         return f"{self.model}/{self.version}"
 
     @classmethod
+    @_told_if_foreign
     def of(cls, raw: Mapping[str, Any]) -> Version:
         """Read the JSON of a version."""
         return cls(
@@ -95,6 +114,7 @@ class Model:
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
+    @_told_if_foreign
     def of(cls, raw: Mapping[str, Any]) -> Model:
         """Read the JSON of a model."""
         return cls(
@@ -125,6 +145,7 @@ class Alias:
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
+    @_told_if_foreign
     def of(cls, raw: Mapping[str, Any]) -> Alias:
         """Read the JSON of an alias."""
         return cls(
@@ -153,6 +174,7 @@ class Move:
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
+    @_told_if_foreign
     def of(cls, raw: Mapping[str, Any]) -> Move:
         """Read the JSON of a move; the answer to a rollback doesn't name its kind."""
         return cls(
@@ -187,6 +209,7 @@ class Event:
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
+    @_told_if_foreign
     def of(cls, raw: Mapping[str, Any]) -> Event:
         """Read the JSON of an event."""
         return cls(
@@ -224,6 +247,7 @@ class ApiKey:
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
+    @_told_if_foreign
     def of(cls, raw: Mapping[str, Any]) -> ApiKey:
         """Read the JSON of a key."""
         return cls(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import pickle
 from pathlib import Path
 
 import pytest
 
 import modelyard
-from modelyard import Client, errors, git, profiles
+from modelyard import Alias, ApiKey, Client, Event, Model, Move, Version, errors, git, profiles
 from modelyard.errors import ConfigurationError, Problem, every_problem, problem_of
-from modelyard.operating import model_path, path_of
+from modelyard.operating import model_path, moment_text, path_of
 from modelyard.transport import _retry_after_seconds
 from registry.errors import every_error
 
@@ -249,3 +250,17 @@ def test_what_is_no_problem_document_is_told_as_far_as_it_goes() -> None:
         assert problem_of(500, body).errors == ()
     for header in ("\u00b2", "-1"):
         assert _retry_after_seconds(header) is None
+
+
+@pytest.mark.parametrize("raw", [{}, {"model": "iris"}, {"model": "iris", "artifact": 7}])
+def test_an_answer_of_another_shape_is_told(raw: dict[str, object]) -> None:
+    """Something that isn't Modelyard answers at the address."""
+    for record in (Version, Model, Alias, Move, Event, ApiKey):
+        with pytest.raises(errors.ConnectionFailed, match=f"no {record.__name__} is in its answer"):
+            record.of(raw)
+
+
+def test_a_time_outside_the_calendar_is_told() -> None:
+    """Instead of an overflow."""
+    with pytest.raises(ConfigurationError, match="outside the calendar"):
+        moment_text(dt.datetime(1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=14))))
