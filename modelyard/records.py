@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -27,6 +27,26 @@ def _told_if_foreign(read: Callable[[type[Record], Mapping[str, Any]], Record]) 
             raise ConnectionFailed(f"What answers isn't Modelyard: no {cls.__name__} is in its answer ({type(error).__name__}).") from error
 
     return reading
+
+
+#: What a service that is older than this client leaves out.
+_ABSENT: dict[str, Any] = {"runtime": None, "fast": None, "pinned": False, "advice": (), "limits_left": (), "key": None}
+
+
+def _read(cls: type[Record], raw: Mapping[str, Any], **found: Any) -> Record:
+    """Return a record whose fields are those of the JSON with the same names, but for what was `found` elsewhere in it."""
+    found["raw"] = raw
+    for item in fields(cls):  # type: ignore[arg-type]
+        if item.name not in found:
+            found[item.name] = _value(item.name, raw.get(item.name, _ABSENT[item.name]) if item.name in _ABSENT else raw[item.name])
+    return cls(**found)
+
+
+def _value(name: str, value: Any) -> Any:
+    """Return a value as a record holds it: times as such, lists as tuples, so that a record can't be changed by mistake."""
+    if value is not None and (name == "at" or name.endswith("_at")):
+        return datetime.fromisoformat(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,33 +88,8 @@ class Version:
     @_told_if_foreign
     def of(cls, raw: Mapping[str, Any]) -> Version:
         """Read the JSON of a version."""
-        return cls(
-            model=raw["model"],
-            version=raw["version"],
-            status=raw["status"],
-            flavor=raw["flavor"],
-            estimator=raw["estimator"],
-            sha256=raw["artifact"]["sha256"],
-            size_bytes=raw["artifact"]["size_bytes"],
-            signature=raw["signature"],
-            methods=tuple(raw["methods"]),
-            environment=raw["environment"],
-            deterministic=raw["deterministic"],
-            runtime=raw["runtime"],
-            fast=raw.get("fast"),
-            description=raw["description"],
-            tags=raw["tags"],
-            metrics=raw["metrics"],
-            parameters=raw["parameters"],
-            source=raw["source"],
-            aliases=tuple(raw["aliases"]),
-            pinned=raw.get("pinned", False),
-            created_at=_moment(raw["created_at"]),
-            created_by=raw["created_by"],
-            deleted_at=_moment_or_none(raw["deleted_at"]),
-            advice=tuple(raw.get("advice", ())),
-            raw=raw,
-        )
+        sha256, size_bytes = raw["artifact"]["sha256"], raw["artifact"]["size_bytes"]
+        return _read(cls, raw, sha256=sha256, size_bytes=size_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +112,7 @@ class Model:
     @_told_if_foreign
     def of(cls, raw: Mapping[str, Any]) -> Model:
         """Read the JSON of a model."""
-        return cls(
-            name=raw["name"],
-            description=raw["description"],
-            tags=raw["tags"],
-            runtime=raw.get("runtime"),
-            latest_version=raw["latest_version"],
-            version_count=raw["version_count"],
-            aliases=raw["aliases"],
-            created_at=_moment(raw["created_at"]),
-            created_by=raw["created_by"],
-            deleted_at=_moment_or_none(raw["deleted_at"]),
-            raw=raw,
-        )
+        return _read(cls, raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +131,7 @@ class Alias:
     @_told_if_foreign
     def of(cls, raw: Mapping[str, Any]) -> Alias:
         """Read the JSON of an alias."""
-        return cls(
-            model=raw["model"],
-            alias=raw["alias"],
-            version=raw["version"],
-            etag=raw["etag"],
-            moved_at=_moment(raw["moved_at"]),
-            moved_by=raw["moved_by"],
-            raw=raw,
-        )
+        return _read(cls, raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,17 +152,7 @@ class Move:
     @_told_if_foreign
     def of(cls, raw: Mapping[str, Any]) -> Move:
         """Read the JSON of a move; the answer to a rollback doesn't name its kind."""
-        return cls(
-            model=raw["model"],
-            alias=raw["alias"],
-            kind=raw.get("kind", "rollback"),
-            from_version=raw["from"],
-            to_version=raw["to"],
-            at=_moment(raw["at"]),
-            by=raw["by"],
-            reason=raw["reason"],
-            raw=raw,
-        )
+        return _read(cls, raw, from_version=raw["from"], to_version=raw["to"], kind=raw.get("kind", "rollback"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,21 +177,7 @@ class Event:
     @_told_if_foreign
     def of(cls, raw: Mapping[str, Any]) -> Event:
         """Read the JSON of an event."""
-        return cls(
-            id=raw["id"],
-            at=_moment(raw["at"]),
-            actor=raw["actor"],
-            kind=raw["kind"],
-            model=raw["model"],
-            version=raw["version"],
-            alias=raw["alias"],
-            key_id=raw["key_id"],
-            from_=raw["from"],
-            to=raw["to"],
-            reason=raw["reason"],
-            detail=raw["detail"],
-            raw=raw,
-        )
+        return _read(cls, raw, from_=raw["from"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,20 +201,7 @@ class ApiKey:
     @_told_if_foreign
     def of(cls, raw: Mapping[str, Any]) -> ApiKey:
         """Read the JSON of a key."""
-        return cls(
-            id=raw["id"],
-            name=raw["name"],
-            scopes=tuple(raw["scopes"]),
-            models=tuple(raw["models"]),
-            limits=tuple(raw["limits"]),
-            created_at=_moment(raw["created_at"]),
-            created_by=raw["created_by"],
-            expires_at=_moment_or_none(raw["expires_at"]),
-            revoked_at=_moment_or_none(raw["revoked_at"]),
-            limits_left=tuple(raw.get("limits_left", ())),
-            key=raw.get("key"),
-            raw=raw,
-        )
+        return _read(cls, raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,11 +231,3 @@ class RawAnswer:
     version: int
     cached: bool
     request_id: str
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def _moment_or_none(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text is not None else None
