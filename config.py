@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 PREFIX = "MODELYARD_"
 HIGHEST_PORT = 65535
@@ -27,6 +28,10 @@ _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _EXTRA_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+#: As SQLAlchemy takes it apart: a password may hold anything but an @, and a port is a number.
+_DATABASE_URL = re.compile(
+    r"sqlite://(?:/.*)?|postgres(?:ql(?:\+psycopg)?)?://(?:[^:/]*(?::[^@]*)?@)?(?:\[[^/?]+\]|[^:/?]*)(?::[0-9]*)?(?:[/?].*)?", re.ASCII
+)
 _KUBERNETES_SERVICE = re.compile(r"[a-z]+://\S+")
 
 
@@ -225,7 +230,20 @@ def _cast(item: Any, kind: Any, text: str) -> Any:
         raise ValueError(f"must be at most {HIGHEST_PORT}")
     if item.name == "extra_names":
         _require_extra_names(value)
+    if item.name in {"redis_url", "cache_redis_url"} and not _is_redis_url(value):
+        raise ValueError("must be a URL such as redis://host:6379/0, rediss://host:6379/0 or unix:///run/valkey.sock")
+    if item.name == "database_url" and _DATABASE_URL.fullmatch(value) is None:
+        raise ValueError("must be a URL such as postgresql://user@host/name or sqlite:////srv/registry.db")
     return value
+
+
+def _is_redis_url(text: str) -> bool:
+    """Tell whether the driver could read it. What is wrong with one is never told, since a password may stand in it."""
+    try:
+        parsed = urlsplit(text)
+        return text.startswith(("redis://", "rediss://", "unix://")) and (parsed.port is None or parsed.port > 0)
+    except ValueError:
+        return False
 
 
 def _require_extra_names(names: tuple[str, ...]) -> None:

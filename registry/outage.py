@@ -14,10 +14,13 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DatabaseError
 
 #: Longest silence of a server that was asked something; its own limits in `engine_options` are shorter.
 PATIENCE_SECONDS = 5.0
 RETRY_SECONDS = 1.0
+#: What the driver raises where the database is there and can't be used, such as a file that is damaged.
+DATABASE_UNUSABLE = DatabaseError
 
 
 class Outage:

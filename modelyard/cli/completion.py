@@ -11,7 +11,7 @@ from click.shell_completion import get_completion_class
 PROGRAM = "modelyard"
 VARIABLE = "_MODELYARD_COMPLETE"
 #: Bash would begin a new word at the @ of MODEL@ALIAS, and ask for completions of that alone.
-ENDS = {"bash": "\nCOMP_WORDBREAKS=${COMP_WORDBREAKS//@}\n"}
+ENDS = {"bash": "\nCOMP_WORDBREAKS=${COMP_WORDBREAKS//@}"}
 
 
 @click.command()

@@ -53,7 +53,9 @@ def grants(command: F) -> F:
 def overlap(command: F) -> F:
     """Add how long an old key goes on."""
     told = "How long the old key goes on."
-    return click.option("--overlap-seconds", type=click.IntRange(0, LONGEST_OVERLAP_SECONDS), default=0, help=told, show_default=True)(command)
+    return click.option("--overlap-seconds", type=click.IntRange(0, LONGEST_OVERLAP_SECONDS), default=0, help=told, show_default=True)(
+        command
+    )
 
 
 def print_made(key: Mapping[str, Any], *, as_json: bool) -> None:

@@ -13,7 +13,6 @@ import io
 import os
 import sys
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
-from pathlib import Path
 from typing import Any
 
 import click
@@ -176,7 +175,7 @@ def _open_closed_streams() -> None:
     """Read nothing from standard streams that are closed, and let what goes there go nowhere, as if they were /dev/null."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
 
 
 def _require_full(error: OSError) -> None:

@@ -72,7 +72,9 @@ def write_table(answers: Iterable[Prediction]) -> None:
     names = column_names(whole)
     rows = list(rows_of(whole.outputs))
     if rows:
-        print_rows(["#", *names], [[number, *row] for number, row in enumerate(rows[:SHOWN_ROWS])])
+        width = max(len(names), *map(len, rows))  # an output that is a list has more cells than names
+        shown = [[number, *row, *[None] * (width - len(row))] for number, row in enumerate(rows[:SHOWN_ROWS])]
+        print_rows(["#", *names, *[""] * (width - len(names))], shown)
     if len(rows) > SHOWN_ROWS:
         note(f"These are {SHOWN_ROWS} of {len(rows)} rows; --as csv, or --output FILE, gives all.")
     note(f"Answered by {whole.model}/{whole.version}, {whole.runtime}" + (", from the cache." if whole.cached else "."))

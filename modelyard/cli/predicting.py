@@ -22,7 +22,7 @@ from modelyard.cli.outputs import KINDS, write_csv, write_json, write_npy, write
 from modelyard.cli.printing import is_terminal
 from modelyard.cli.rows import FORMATS, Part, opened, read_parts
 from modelyard.client import Client
-from modelyard.errors import BodyTooLarge, ConfigurationError, Problem, TooManyRows
+from modelyard.errors import BodyTooLarge, ConfigurationError, ConnectionFailed, Problem, TooManyRows
 from modelyard.inputs import CSV, read_outputs, shifted
 from modelyard.records import Prediction
 
@@ -114,17 +114,21 @@ class Asking:
                 start += size
 
     def _send(self, body: bytes) -> Prediction:
-        answer = json.loads(self._client.send(self._selector, body, CSV, self._method or "predict").content)
-        return Prediction(
-            outputs=read_outputs(answer["prediction"], answer.get("classes")),
-            model=answer["model"],
-            version=answer["version"],
-            method=answer["method"],
-            runtime=answer["runtime"],
-            cached=answer["cached"],
-            classes=answer.get("classes"),
-            request_ids=(answer["request_id"],),
-        )
+        content = self._client.send(self._selector, body, CSV, self._method or "predict").content
+        try:
+            answer = json.loads(content)
+            return Prediction(
+                outputs=read_outputs(answer["prediction"], answer.get("classes")),
+                model=answer["model"],
+                version=answer["version"],
+                method=answer["method"],
+                runtime=answer["runtime"],
+                cached=answer["cached"],
+                classes=answer.get("classes"),
+                request_ids=(answer["request_id"],),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ConnectionFailed(f"What answers at {self._client.url} isn't Modelyard: no prediction came.") from None
 
 
 def _write(answers: Iterator[Prediction], wanted: str, output: Path | None) -> None:

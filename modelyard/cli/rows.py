@@ -188,7 +188,9 @@ def _parquet_parts(file: IO[bytes], name: str) -> Iterator[Part]:
     except ImportError:
         raise ConfigurationError("Parquet is read by pyarrow, which isn't here: pip install 'modelyard[parquet]'.") from None
     try:
-        for batch in parquet.ParquetFile(file).iter_batches(batch_size=MOST_ROWS):
+        opened_file = parquet.ParquetFile(file)
+        require_distinct(opened_file.schema_arrow.names, name)
+        for batch in opened_file.iter_batches(batch_size=MOST_ROWS):
             yield Part(batch.to_pydict())
     except (ArrowException, OSError) as error:
         raise ConfigurationError(f"{name} isn't Parquet that can be read: {error}.") from None

@@ -15,6 +15,7 @@ from modelyard.cli.connecting import selector_argument, with_client
 from modelyard.cli.printing import note, print_document, say, shown_size
 from modelyard.cli.tables import print_table
 from modelyard.client import Client
+from modelyard.errors import ConnectionFailed
 
 
 @click.command()
@@ -31,6 +32,8 @@ def serving(client: Client, *, as_json: bool) -> None:
     if as_json:
         print_document(report)
         return
+    if not isinstance(report.get("loaded"), list):
+        raise ConnectionFailed(f"What answers at {client.url} isn't Modelyard: nothing of what is loaded is in its answer.")
     if report["loaded"]:
         print_table([_row(loaded) for loaded in report["loaded"]])
     note(f"{len(report['loaded'])} loaded; {shown_size(report['used_bytes'])} of {shown_size(report['budget_bytes'])} used.")

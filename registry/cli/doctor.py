@@ -15,7 +15,7 @@ from typing import Any
 
 from config import Config
 from registry.cli.finding import Finding
-from registry.cli.neighbours import Neighbours
+from registry.cli.neighbours import AS_THE_SERVICE, Neighbours
 from registry.host.forklink import ENVIRONMENT, failed_walls
 from registry.host.supervisor import ROOT
 from registry.instance import Instance
@@ -49,13 +49,16 @@ def _system() -> Finding:
 
 def _folder(part: str, folder: Path, least_bytes: int, otherwise: str) -> Finding:
     """Judge a folder: whether it can be used, and the room on its file system."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        room = os.statvfs(there)
+    except OSError as error:
+        return Finding(part, ok=False, text=f"{folder} can't be looked at ({error.strerror})", advice=AS_THE_SERVICE)
+    if room.f_flag & os.ST_RDONLY:  # asked first, since nobody may write there, whoever it belongs to
+        return Finding(part, ok=False, text=f"the file system of {there} is mounted read-only", advice="mount it for writing")
     if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
         return Finding(part, ok=False, text=f"{there} can't be read and written", advice="give it to the user that runs the service")
-    room = os.statvfs(there)
     free_bytes, free_files = room.f_bavail * room.f_frsize, room.f_favail
-    if room.f_flag & os.ST_RDONLY:
-        return Finding(part, ok=False, text=f"the file system of {there} is mounted read-only", advice="mount it for writing")
     if free_bytes < least_bytes:
         text = f"{free_bytes >> 20} MiB free under {there}; below {least_bytes >> 20} MiB {otherwise}"
         return Finding(part, ok=False, text=text, advice="make room, or try 'modelyard sweep'")

@@ -21,6 +21,9 @@ from registry.cli.opening import OPERATOR, application
 from registry.extensions import reading
 from registry.naming import require_model_pattern
 
+#: As over REST.
+LONGEST_NAME, MOST_MODELS, MOST_LIMITS = 200, 100, 10
+
 
 @click.group(name="keys", epilog=WHICH)
 def api_keys() -> None:
@@ -39,6 +42,8 @@ def create(
     """
     with application() as built:
         check_grants(models, limits)
+        if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable():
+            raise click.UsageError(f"A key's name has 1 to {LONGEST_NAME} characters that can be printed.")
         if keys.holds_key(name):
             raise click.UsageError("The name holds an API key; names are shown to others.")
         expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
@@ -103,7 +108,9 @@ def rotate(key_id: str, overlap_seconds: int, *, as_json: bool) -> None:
 
 
 def check_grants(models: tuple[str, ...], limits: tuple[str, ...]) -> None:
-    """End with one line when a pattern or limit isn't one."""
+    """End with one line when a pattern or limit isn't one, or there are more than one key may have."""
+    if len(models) > MOST_MODELS or len(limits) > MOST_LIMITS:
+        raise click.UsageError(f"A key has up to {MOST_MODELS} models and {MOST_LIMITS} limits.")
     for pattern in models:
         require_model_pattern(pattern)
     try:

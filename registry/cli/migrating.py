@@ -9,6 +9,7 @@ import click
 
 from registry import schema
 from registry.extensions import DATABASE_AWAY, database_away, db
+from registry.outage import DATABASE_UNUSABLE
 
 
 def upgrade() -> None:
@@ -20,6 +21,8 @@ def upgrade() -> None:
         schema.upgrade(db.engine)
     except DATABASE_AWAY as error:
         raise database_away(error) from None
+    except DATABASE_UNUSABLE as error:
+        raise unusable(error) from None
 
 
 def require_tables() -> None:
@@ -32,6 +35,11 @@ def require_tables() -> None:
         raise click.ClickException(_newer(current, head))
     if current != head:
         raise click.ClickException(f"The database is at {current or 'nothing'}, this version wants {head}: run 'modelyard db upgrade'.")
+
+
+def unusable(error: BaseException) -> click.ClickException:
+    """Return what is said of a database that is there and can't be used."""
+    return click.ClickException(f"The database can't be used ({str(error).splitlines()[0]}); see 'modelyard doctor'.")
 
 
 def _newer(current: str, head: str) -> str:

@@ -27,6 +27,8 @@ OLDEST_REDIS = 7
 EARLIEST_PLAUSIBLE_TIME = 1_750_000_000  # 2025-06-15: a clock before it was never set
 #: Further apart, keys end too early or too late on one of several hosts, and the audit trail is in no order.
 MOST_SECONDS_APART = 5.0
+AS_THE_SERVICE = "run this as the user that runs the service"
+ELSEWHERE = "if a service runs, run this as its user, in its folder, with its settings (MODELYARD_INSTANCE_PATH, MODELYARD_DATABASE_URL)"
 
 
 class Neighbours:
@@ -50,18 +52,23 @@ class Neighbours:
 
     def _database(self) -> list[Finding]:
         file = Path(self._instance.database_url.removeprefix("sqlite:///")) if self._config.embedded_database else None
-        if file is not None and not file.exists():
+        try:
+            missing = file is not None and not file.exists()
+        except OSError as error:
+            return [Finding("database", ok=False, text=f"{file} can't be looked at ({error.strerror})", advice=AS_THE_SERVICE)]
+        if missing:
             return [
-                Finding("database", ok=True, text=f"{file} isn't there yet; 'modelyard serve' makes it"),
+                Finding("database", ok=True, text=f"there is no registry at {file} yet; 'modelyard serve' makes one", advice=ELSEWHERE),
                 Finding("migrations", ok=True, text="none ran yet; 'modelyard serve' runs them"),
             ]
         app = Flask("modelyard")
         init_database(app, self._instance.database_url)
         with app.app_context():
             try:
-                return [self._ask_database(file), _migrations(schema.current(db.engine), schema.head())]
-            except Exception as error:  # noqa: BLE001 - whatever the driver raises, the finding is the same
-                return [Finding("database", ok=False, text=f"can't be asked ({type(error).__name__})", advice=_database_advice(file))]
+                return [self._ask_database(file), _migrations(schema.current(db.engine), schema.head(), file)]
+            except Exception as error:  # noqa: BLE001 - whatever the driver raises, it is a finding
+                name = _sqlite_error(error) or type(error).__name__
+                return [Finding("database", ok=False, text=f"can't be asked ({name})", advice=_database_advice(file, name))]
             finally:
                 db.engine.dispose()
 
@@ -83,13 +90,13 @@ class Neighbours:
     def _redis(self, name: str, url: str, used_url: str) -> Finding:
         if not url:
             return _embedded(name, used_url)
-        client = redis.Redis.from_url(url, socket_timeout=ASK_SECONDS, socket_connect_timeout=ASK_SECONDS)
         try:
+            client = redis.Redis.from_url(url, socket_timeout=ASK_SECONDS, socket_connect_timeout=ASK_SECONDS)
             policy = str(client.config_get("maxmemory-policy").get("maxmemory-policy"))
             server = client.info("server")
             asked = time.time()
             seconds, microseconds = client.time()
-        except (redis.RedisError, OSError, ValueError) as error:
+        except (redis.RedisError, OSError, ValueError, TypeError) as error:
             setting = "MODELYARD_REDIS_URL" if name == "redis" or not self._config.cache_redis_url else "MODELYARD_CACHE_REDIS_URL"
             return Finding(name, ok=False, text=f"can't be reached ({type(error).__name__})", advice=f"start it, or check {setting}")
         self._note_clock("Redis" if name == "redis" else "the cache", asked, seconds + microseconds / 1e6)
@@ -130,7 +137,9 @@ def _postgresql(version: Any, url: Any, *, reads_only: bool) -> Finding:
     return Finding("database", ok=True, text=shown)
 
 
-def _migrations(current: str | None, head: str) -> Finding:
+def _migrations(current: str | None, head: str, file: Path | None) -> Finding:
+    if current is None and file is not None:  # `serve` leaves no file without tables
+        return Finding("migrations", ok=False, text=f"none ran in {file}", advice="run 'modelyard db upgrade', or 'modelyard serve'")
     if current is None:
         return Finding("migrations", ok=True, text="none ran yet; 'modelyard serve' runs them")
     if current == head:
@@ -140,8 +149,19 @@ def _migrations(current: str | None, head: str) -> Finding:
     return Finding("migrations", ok=False, text=f"at {current}, this version wants {head}", advice="run 'modelyard db upgrade'")
 
 
-def _database_advice(file: Path | None) -> str:
-    return "check MODELYARD_DATABASE_URL, and that the server runs" if file is None else f"restore {file} from a backup"
+def _sqlite_error(error: Exception) -> str:
+    """Return SQLite's own name of what was wrong, such as SQLITE_BUSY; an empty text where it wasn't SQLite."""
+    return str(getattr(getattr(error, "orig", None), "sqlite_errorname", ""))
+
+
+def _database_advice(file: Path | None, name: str) -> str:
+    if file is None:
+        return "check MODELYARD_DATABASE_URL, and that the server runs"
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return f"another process holds {file}: end it, or wait for it"
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return f"restore {file} from a backup"
+    return f"see that the user that runs the service may read and write {file} and its folder, and that the disk is well"
 
 
 def _embedded(name: str, url: str) -> Finding:

@@ -32,9 +32,13 @@ def serve() -> None:
     config = read_config()
     configure_logging(config.log_level)
     instance = Instance(config)
-    instance.prepare()
     try:
+        instance.prepare()
         instance.lock()  # held until this process ends, however it does
+    except OSError as error:
+        raise click.ClickException(
+            f"{error.filename or instance.folder} can't be used ({error.strerror}); see MODELYARD_INSTANCE_PATH."
+        ) from None
     except InstanceLocked as held:
         raise click.ClickException(
             f"{instance.folder} is in use by process {held}; stop that one, or set MODELYARD_INSTANCE_PATH."

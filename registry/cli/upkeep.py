@@ -43,7 +43,7 @@ def upgrade(*, as_json: bool) -> None:
 
     Example: modelyard db upgrade
     """
-    with application(any_schema=True):
+    with application(any_schema=True, may_make=True):
         migrating.upgrade()
     if as_json:
         print_document({"current": schema.head(), "wanted": schema.head()})
@@ -113,15 +113,18 @@ def verify(*, load: bool, as_json: bool) -> None:
     with application() as built:
         with reading():
             stored = list(catalog.all_digests())
-        damaged = [version for version in watched(stored, "Reading") if not built.artifacts.verify(version.sha256)]
+        digests = list(dict.fromkeys(version.sha256 for version in stored))  # versions may share their bytes
+        damaged = {sha256 for sha256 in watched(digests, "Reading") if not built.artifacts.verify(sha256)}
         loaded, failures = verify_loads(built) if load else (None, [])
-    wrong = [*_wrong(damaged), *failures]
+    wrong = list(_wrong(version for version in stored if version.sha256 in damaged))
+    told = {(each["model"], each["version"]) for each in wrong}
+    wrong += [each for each in failures if (each["model"], each["version"]) not in told]
     if as_json:
-        print_document({"artifacts": len(stored), "whole": len(stored) - len(damaged), "loaded": loaded, "wrong": wrong})
+        print_document({"artifacts": len(digests), "whole": len(digests) - len(damaged), "loaded": loaded, "wrong": wrong})
     else:
         for each in wrong:
             say(f"{each['model']}/{each['version']}: {each['detail']}")
-        say(f"{len(stored) - len(damaged)} of {len(stored)} artifacts are whole.")
+        say(f"{len(digests) - len(damaged)} of {len(digests)} artifacts are whole.")
         if loaded is not None:
             say(f"{loaded - len(failures)} of {loaded} versions load and replay equal here.")
     sys.exit(1 if wrong else 0)
@@ -169,6 +172,6 @@ def verify_loads(built: Services) -> tuple[int, list[dict[str, Any]]]:
     ]
 
 
-def _wrong(damaged: list[catalog.StoredVersion]) -> Iterator[dict[str, Any]]:
+def _wrong(damaged: Iterable[catalog.StoredVersion]) -> Iterator[dict[str, Any]]:
     for version in damaged:
         yield {"model": version.model, "version": version.number, "detail": f"the bytes are missing or changed ({version.sha256})"}

@@ -180,7 +180,8 @@ def test_a_version_is_downloaded_whole(shell: Shell, model: str) -> None:
     path = shell.succeed("download", f"{model}/1").strip()
     assert joblib.load(shell.folder / path).classes_.tolist() == ESTIMATOR.classes_.tolist()
     told = shell.ask("download", f"{model}@latest", "latest.joblib")
-    assert told == {"path": "latest.joblib", "size_bytes": (shell.folder / "latest.joblib").stat().st_size}
+    latest = (shell.folder / "latest.joblib").resolve()
+    assert told == {"path": str(latest), "size_bytes": latest.stat().st_size}
 
 
 def test_events_are_listed_and_followed_until_ctrl_c(shell: Shell, shared_service: RunningService, model: str) -> None:
@@ -255,6 +256,8 @@ def test_a_shell_completes_commands_models_and_aliases(shell: Shell, model: str)
     asked = {"_MODELYARD_COMPLETE": "zsh_complete", "COMP_CWORD": "2"}
     assert model in shell.succeed(COMP_WORDS="modelyard show shell-f", **asked).splitlines()
     assert f"{model}@production" in shell.succeed(COMP_WORDS=f"modelyard show {model}@p", **asked).splitlines()
+    asked_third = {**asked, "COMP_CWORD": "3"}
+    assert "production" in shell.succeed(COMP_WORDS=f"modelyard point {model} p", **asked_third).splitlines()
     assert shell.succeed(COMP_WORDS="modelyard show x", MODELYARD_KEY="", **asked).strip() == ""
 
 

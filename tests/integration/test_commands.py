@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import sqlite3
@@ -13,9 +14,12 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner, Result
 
 from config import Config
+from modelyard.cli import main
 from modelyard.cli.exits import Exit
+from registry.cli import doctor, neighbours, opening, serve
 from registry.cli.finding import Finding
 from registry.cli.neighbours import Neighbours
 from registry.instance import Instance
@@ -119,6 +123,8 @@ def test_the_database_is_checked_and_upgraded(service: RunningService, tmp_path:
     """A running service's is current; a new one is not until it was upgraded."""
     assert len(set(ask(service, "db", "check").values())) == 1
     elsewhere = {"MODELYARD_INSTANCE_PATH": str(tmp_path / "new")}
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "modelyard.db").touch()
     done = service.run("db", "check", **elsewhere)
     assert (done.returncode, done.stdout.startswith("The database is at nothing; this version wants ")) == (1, True)
     done = service.run("keys", "list", **elsewhere)
@@ -132,16 +138,26 @@ def test_the_database_is_checked_and_upgraded(service: RunningService, tmp_path:
 
 
 def test_verify_names_every_version_that_would_not_serve(service: RunningService) -> None:
-    """Digests without --load, loads and golden predictions with it; exit status 1 where one is wrong."""
+    """Digests without --load, loads and golden predictions with it; exit status 1 where one is wrong.
+
+    Versions may share their bytes, which are read once; what is damaged and so doesn't load either stands once.
+    """
     assert "2 of 2 versions load and replay equal here." in succeed(service, "verify", "--load")
     service.publish("differs", differing())
+    (sha256,) = {service.publish("shared", sleeping(0.001))["artifact"]["sha256"] for _ in range(2)}
+    path = service.instance / "artifacts" / sha256[:2] / sha256[2:4] / sha256
+    content = path.read_bytes()
+    path.chmod(0o600)
+    path.write_bytes(b"damaged")
     done = service.run("verify", "--load", "--json")
+    path.write_bytes(content)
     assert done.returncode == 1
     told = json.loads(done.stdout)
-    (wrong,) = told.pop("wrong")
-    assert told == {"artifacts": 3, "whole": 3, "loaded": 3}
-    assert (wrong["model"], wrong["version"]) == ("differs", 1)
-    assert wrong["detail"].startswith("would not serve here: The golden predictions differ")
+    wrong = {(each["model"], each["version"]): each["detail"] for each in told["wrong"]}
+    assert len(told.pop("wrong")) == 3
+    assert told == {"artifacts": 4, "whole": 3, "loaded": 5}
+    assert wrong["shared", 1] == wrong["shared", 2] == f"the bytes are missing or changed ({sha256})"
+    assert wrong["differs", 1].startswith("would not serve here: The golden predictions differ")
 
 
 def test_sweep_removes_what_no_version_needs_and_says_so_before(service: RunningService) -> None:
@@ -202,7 +218,8 @@ def test_doctor_changes_nothing_where_nothing_is_yet(tmp_path: Path) -> None:
     """On a new host it says what the first start will make."""
     found = looked_at(instance_path=str(tmp_path / "new"))
     assert [finding for finding in found.values() if not finding.ok] == []
-    assert "isn't there yet" in found["database"].text
+    assert f"no registry at {tmp_path / 'new' / 'modelyard.db'} yet" in found["database"].text
+    assert "MODELYARD_INSTANCE_PATH" in found["database"].advice
     assert not (tmp_path / "new").exists()
 
 
@@ -219,6 +236,123 @@ def test_doctor_tells_a_damaged_database_and_one_of_another_version(migrated_sql
     file.write_bytes(b"SQLite format 3\0" + b"\xff" * 8192)
     found = looked_at(instance_path=str(tmp_path))["database"]
     assert (found.ok, "restore" in found.advice) == (False, True)
+
+
+def here(words: list[str], instance: Path, **settings: str) -> Result:
+    """Run one of the server's commands in this process, whose log stays as it is, on an instance folder of its own."""
+    empty: dict[str, str | None] = {"MODELYARD_URL": None, "MODELYARD_PROFILE": None, "MODELYARD_INSTANCE_PATH": str(instance)}
+    given = {f"MODELYARD_{name.upper()}": value for name, value in settings.items()}
+    with pytest.MonkeyPatch.context() as patched:
+        for module in (opening, serve):
+            patched.setattr(module, "configure_logging", lambda _: None)
+        return CliRunner().invoke(main.main, words, env={**empty, **given})
+
+
+@pytest.mark.parametrize("words", [["keys", "create", "x"], ["keys", "list"], ["sweep"], ["verify"], ["db", "check"]], ids="-".join)
+def test_a_command_in_the_wrong_folder_makes_no_registry_there(words: list[str], tmp_path: Path) -> None:
+    """It says where it looked, and which settings lead elsewhere."""
+    done = here(words, tmp_path / "new")
+    assert (done.exit_code, f"no registry at {tmp_path / 'new' / 'modelyard.db'}; run it where" in done.output) == (Exit.USAGE, True)
+    assert "MODELYARD_DATABASE_URL" in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_registry_that_can_not_be_used_is_told_without_a_traceback(tmp_path: Path) -> None:
+    """A damaged file, one that can't be opened, a folder that can't be made, a path that can't be looked at; `doctor` says it, too."""
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "modelyard.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 8192)
+    (tmp_path / "folder" / "modelyard.db").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    for words, instance, code, said in (
+        (["keys", "list"], "damaged", Exit.WRONG, "file is not a database"),
+        (["db", "check"], "damaged", Exit.WRONG, "file is not a database"),
+        (["db", "upgrade"], "damaged", Exit.WRONG, "file is not a database"),
+        (["keys", "list"], "folder", Exit.LATER, "unable to open database file"),
+        (["db", "check"], "folder", Exit.LATER, "unable to open database file"),
+        (["db", "upgrade"], "file/below", Exit.WRONG, f"{tmp_path}/file/below can't be used: Not a directory"),
+        (["serve"], "file/below", Exit.WRONG, f"{tmp_path}/file/below can't be used (Not a directory)"),
+        (["verify"], "long" * 100, Exit.WRONG, "File name too long"),
+    ):
+        done = here(words, tmp_path / instance)
+        assert (done.exit_code, said in done.output) == (code, True), (words, done.output, done.exception)
+    opened = looked_at(instance_path=str(tmp_path / "folder"))["database"]
+    assert (opened.ok, "SQLITE_CANTOPEN" in opened.text, "restore" in opened.advice) == (False, True, False)
+    unseen = looked_at(instance_path=str(tmp_path / ("long" * 100)))["database"]
+    assert (unseen.ok, "File name too long" in unseen.text) == (False, True)
+    assert not doctor._folder("store", tmp_path / ("long" * 100), 0, "").ok
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"), [("SQLITE_BUSY", "another process"), ("SQLITE_NOTADB", "restore"), ("SQLITE_READONLY", "may read and write")]
+)
+def test_only_a_damaged_database_is_to_be_restored(name: str, advice: str, tmp_path: Path) -> None:
+    """One that is held or not permitted has nothing wrong with it."""
+    told = neighbours._database_advice(tmp_path / "modelyard.db", name)
+    assert (advice in told, "restore" in told) == (True, name == "SQLITE_NOTADB")
+
+
+def test_doctor_and_db_check_agree_on_a_file_without_tables(tmp_path: Path) -> None:
+    """Neither finds it well, and doctor says what to do."""
+    (tmp_path / "modelyard.db").touch()
+    assert here(["db", "check"], tmp_path).exit_code == Exit.WRONG
+    found = looked_at(instance_path=str(tmp_path))["migrations"]
+    assert (found.ok, "modelyard db upgrade" in found.advice) == (False, True)
+
+
+def test_a_mount_for_reading_is_told_as_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Not as a folder of somebody else, though nobody may write there either."""
+    room = os.statvfs(tmp_path)
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((*room[:8], room.f_flag | os.ST_RDONLY, room.f_namemax)))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "mounted read-only" in doctor._folder("disk", tmp_path, 0, "").text
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("redis_url", "nonsense"),
+        ("cache_redis_url", "http://u:hunter2@x"),
+        ("redis_url", "redis://u:hunter2@x:port/0"),
+        ("database_url", "nonsense"),
+        ("database_url", "mysql://u:hunter2@x/y"),
+        ("database_url", "postgresql://u:hunter2@x:port/y"),
+        ("database_url", "postgresql+asyncpg://u:hunter2@x/y"),
+    ],
+)
+def test_an_address_that_no_driver_reads_ends_every_command_alike(setting: str, value: str, tmp_path: Path) -> None:
+    """With one line and exit status 2, and never with the password."""
+    secrets = {"key_pepper": "p" * 32, "cache_secret": "s" * 32}
+    for words in (["doctor"], ["serve"], ["keys", "list"]):
+        done = here(words, tmp_path / "new", **{setting: value}, **secrets)
+        assert (done.exit_code, f"MODELYARD_{setting.upper()}: must be a URL such as" in done.output) == (Exit.USAGE, True)
+        assert "hunter2" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("redis_url", "rediss://:p%40ss@h:6380/1?socket_timeout=1"),
+        ("redis_url", "unix:///run/valkey.sock?db=1"),
+        ("redis_url", "redis://[::1]:6379/0"),
+        ("database_url", "postgresql:///name?host=/run/postgresql"),
+        ("database_url", "postgresql+psycopg://u:p/w:o?d@[::1]:5432/name"),
+        ("database_url", "postgres://u@h/name?sslmode=require"),
+        ("database_url", "sqlite:////srv/registry.db"),
+    ],
+)
+def test_addresses_that_the_drivers_read_are_taken(setting: str, value: str) -> None:
+    """Sockets, IPv6, options, and a password with signs in it."""
+    given = {f"MODELYARD_{name}": text for name, text in (("KEY_PEPPER", "p"), ("CACHE_SECRET", "s"), (setting.upper(), value))}
+    assert getattr(Config.from_environ(given), setting) == value
+
+
+def test_local_keys_are_bound_as_those_over_rest(migrated_sqlite: Path, tmp_path: Path) -> None:
+    """Name, models and limits; what REST would refuse isn't made."""
+    shutil.copy(migrated_sqlite, tmp_path / "modelyard.db")
+    for words in (["x" * 201], [""], ["x", *["--limit", "1/minute"] * 11], ["x", *["--model", "m"] * 101]):
+        done = here(["keys", "create", *words], tmp_path)
+        assert (done.exit_code, "A key" in done.output) == (Exit.USAGE, True), done.output
+    assert "There are no keys." in here(["keys", "list"], tmp_path).output
 
 
 def test_doctor_compares_its_clock_with_the_database_s(postgres_database_url: str, tmp_path: Path) -> None:

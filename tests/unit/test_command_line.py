@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from modelyard import errors
-from modelyard.cli import key_commands, main, printing, tables
+from modelyard.cli import events, key_commands, main, moves, outputs, printing, tables
+from modelyard.cli.connecting import complete_alias
 from modelyard.cli.events import moment
 from modelyard.cli.exits import MEANINGS, Exit, of_error, of_status
 from modelyard.cli.failing import ADVICE, report
 from modelyard.cli.login import write_profile
 from modelyard.cli.main import SECTIONS
+from modelyard.client import Client
 from modelyard.profiles import read_address
+from modelyard.records import Prediction
 from registry.api.problems import STATUS
 from registry.cli.neighbours import clock
+from tests.running import ROOT
+from tests.shell import ESCAPE
 
 #: These print no data: one becomes the service, one shows a journey, one prints a script.
 WITHOUT_DATA = {"serve", "demo", "completion"}
@@ -237,3 +249,151 @@ def test_the_clock_is_judged_by_those_of_the_database_and_redis(ahead: dict[str,
     """Seconds apart are a finding, and it says whose."""
     found = clock(ahead)
     assert (found.ok, said in found.text, bool(found.advice)) == (ok, True, not ok)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["list", "--limit", "9" * 40], "--limit"),
+        (["keys", "create", "x", "--days", "9" * 12], "--days"),
+        (["keys", "rotate", "x", "--overlap-seconds", "2592001"], "--overlap-seconds"),
+        (["events", "--since", "999999d"], "how long ago"),
+        (["events", "--since", "0001-01-01T00:00+14:00"], "how long ago"),
+    ],
+)
+def test_a_number_that_no_calendar_and_no_list_holds_is_a_wrong_call(words: list[str], said: str, profiles: Path) -> None:
+    """Not a traceback."""
+    done = CliRunner().invoke(main.main, words, env={"MODELYARD_URL": "http://127.0.0.1:9", "MODELYARD_KEY": "k"})
+    assert (done.exit_code, said in done.output) == (Exit.USAGE, True), done.output
+
+
+def test_json_counts_where_an_option_is_wrong(profiles: Path) -> None:
+    """Whatever stands in front of it, in groups of commands as well; where it is no option, it is none."""
+    for words in (["list", "--nonsense", "--json"], ["--url", "http://x", "keys", "list", "--nonsense", "--json"], ["nonsense", "--json"]):
+        done = CliRunner().invoke(main.main, words)
+        assert (done.exit_code, done.stdout) == (Exit.USAGE, "")
+        assert "onsense" in json.loads(done.stderr)["detail"]
+    assert CliRunner().invoke(main.main, ["history", "--alias", "--json", "a b/"], env={"MODELYARD_KEY": "k"}).stderr.startswith("Error: ")
+
+
+def test_aliases_are_completed_in_bash_and_after_their_model() -> None:
+    """Bash takes MODEL@ALIAS for one word; `point MODEL` and --alias know the model's."""
+    assert CliRunner().invoke(main.main, ["completion", "bash"]).output.splitlines()[-1] == "COMP_WORDBREAKS=${COMP_WORDBREAKS//@}"
+    assert "WORDBREAKS" not in CliRunner().invoke(main.main, ["completion", "zsh"]).output
+    for command, name in ((moves.point, "alias"), (moves.rollback, "alias"), (moves.history, "alias")):
+        (parameter,) = [parameter for parameter in command.params if parameter.name == name]
+        assert parameter._custom_shell_complete is complete_alias
+        assert parameter.shell_complete(click.Context(command), "p") == []
+
+
+@pytest.mark.parametrize("text", ["profiles = 5\n", "[profiles]\nwork = 5\n", "[profiles.work]\nurl = 5\n", "profiles = [1]\n"])
+def test_a_profile_file_of_another_shape_is_told_at_login(text: str, profiles: Path) -> None:
+    """Before a key is asked for; nothing is written."""
+    profiles.write_text(text)
+    done = CliRunner().invoke(main.main, ["--profile", "work", "login", "http://127.0.0.1:9"], input="k\n")
+    assert (done.exit_code, "[profiles.work] with url and key" in done.output) == (Exit.USAGE, True), done.output
+    assert profiles.read_text() == text
+
+
+def test_a_pipe_is_not_published(tmp_path: Path, profiles: Path) -> None:
+    """It could be read once alone, and its end isn't known before."""
+    os.mkfifo(tmp_path / "pipe")
+    done = CliRunner().invoke(main.main, ["publish", str(tmp_path / "pipe"), "x"], env={"MODELYARD_URL": "http://x", "MODELYARD_KEY": "k"})
+    assert (done.exit_code, "no regular file" in done.output) == (Exit.USAGE, True), done.output
+
+
+def test_streams_that_are_closed_or_full_are_no_traceback(tmp_path: Path) -> None:
+    """Closed ones are as good as /dev/null; a full one is told."""
+    script = f"{sys.executable} -m modelyard.cli --help >/dev/full; echo $?; {sys.executable} -m modelyard.cli predict x <&- >&- 2>{tmp_path}/said; echo $?"
+    variables = {"MODELYARD_URL": "http://127.0.0.1:9", "MODELYARD_KEY": "k"}
+    done = subprocess.run(["bash", "-c", script], env={**os.environ, **variables}, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["2", "2"]
+    assert done.stderr == "Error: Standard output can't be written: no space is left.\n"
+    assert (tmp_path / "said").read_text() == "Error: standard input is empty; a CSV begins with the columns' names.\n"
+
+
+class Trail(BaseHTTPRequestHandler):
+    """A service that has one event, is away twice, has another, and then knows the key no more."""
+
+    answers: ClassVar[list[int]] = []
+
+    def do_GET(self) -> None:
+        """Answer the next."""
+        status = self.answers.pop(0) if self.answers else 401
+        event = dict.fromkeys(("model", "version", "alias", "key_id", "from", "to", "detail"))
+        event |= {"id": 5 - len(self.answers), "at": "2026-05-01T08:00:00Z", "actor": "a", "kind": "key.created", "reason": f"left {len(self.answers)}"}  # fmt: skip
+        body = {"items": [event], "next_cursor": None} if status == 200 else {"type": "x/y", "title": "Away"}
+        content = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class Foreign(BaseHTTPRequestHandler):
+    """A service of somebody else, which answers everything in JSON."""
+
+    def do_GET(self) -> None:
+        """Answer what nobody asked for."""
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(b'{"hello": "world"}')
+
+    def do_POST(self) -> None:
+        """Answer the same."""
+        self.do_GET()
+
+
+def test_events_are_followed_through_a_time_without_the_service(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said once, not for each try; what can't pass ends it."""
+    monkeypatch.setattr(events, "POLL_SECONDS", 0)
+    monkeypatch.setattr(Trail, "answers", [200, 503, 503, 200, 401])
+    with HTTPServer(("127.0.0.1", 0), Trail) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        try:
+            client = Client(f"http://127.0.0.1:{server.server_port}", "my_key", retries=0)
+            with client, pytest.raises(errors.Unauthenticated):
+                events._follow(client, 1, as_json=False, since=None)
+        finally:
+            server.shutdown()
+    told = capsys.readouterr()
+    assert [line.split()[-1] for line in told.out.splitlines()] == ["4", "1"]
+    assert told.err == "Away (503) It is asked again until it answers.\n"
+
+
+def test_another_service_at_the_address_is_told(profiles: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By what asks it for predictions, and for what is loaded; exit code 3, no traceback."""
+    monkeypatch.setattr(Foreign, "log_message", lambda *_: None)
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    with HTTPServer(("127.0.0.1", 0), Foreign) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        try:
+            for words in (["serving"], ["predict", "x", str(tmp_path / "rows.csv")]):
+                known = {"MODELYARD_URL": f"http://127.0.0.1:{server.server_port}", "MODELYARD_KEY": "my_key"}
+                done = CliRunner().invoke(main.main, words, env=known)
+                assert (done.exit_code, "isn't Modelyard" in done.output) == (Exit.LATER, True), (done.output, done.exception)
+        finally:
+            server.shutdown()
+
+
+def test_labels_of_others_are_harmless_as_names_of_columns(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal and in a pipe; a class called # and two that look alike keep their columns."""
+    classes: list[Any] = ["\x1b]0;owned\x07", "#", 1, "1"]
+    answer = Prediction(np.array([[0.1, 0.2, 0.3, 0.4]]), "m", 1, "predict_proba", "exact", cached=False, classes=classes, request_ids=())
+    for terminal in (False, True):
+        monkeypatch.setattr(tables, "is_terminal", lambda terminal=terminal: terminal)
+        monkeypatch.setenv("COLUMNS", "100")
+        outputs.write_table([answer])
+        shown = ESCAPE.sub("", capsys.readouterr().out)
+        header, row = shown.splitlines()[0], shown.splitlines()[-1]
+        assert header.lower().split() == ["#", r"\x1b]0;owned\x07", "#", "1", "1"]
+        assert row.split() == ["0", "0.1", "0.2", "0.3", "0.4"]
+        assert "\x1b]" not in shown

@@ -7,11 +7,13 @@ import csv
 import io
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 from modelyard.cli import outputs, rows
@@ -46,6 +48,9 @@ def test_the_format_of_a_pipe_is_told_by_its_first_bytes() -> None:
     np.save(buffer, np.eye(2))
     assert np.array_equal(parts_of(buffer.getvalue())[0].values, np.eye(2))
     assert parts_of(b" [[1, 2]]")[0].values == [[1, 2]]
+    assert parts_of(b"\xef\xbb\xbf [1]")[0].values == [1]
+    assert parts_of(b"\n" * 9000 + b'{"a": 1}')[0].values == {"a": 1}
+    assert parts_of(b" " * 20)[0].header.strip() == ""
     assert parts_of(b"5.1,3\n1,2\n")[0].header == "5.1,3\n"
     assert parts_of(b"1", "json")[0].values == 1
 
@@ -79,6 +84,8 @@ def test_json_may_be_rows_or_the_body_of_a_request(document: Any, values: Any) -
         (b"[" * 100_000, None, "nested too deeply"),
         (b'{"data": [1], "inputs": {}}', None, "must hold one of"),
         (b'{"dataframe_split": {"columns": ["a"], "data": [[1, 2]]}}', None, "as long"),
+        (b'{"dataframe_split": {"columns": ["a", "a"], "data": [[1, 2]]}}', None, "the column 'a' twice"),
+        (b'[{"a": 1, "b": 2, "a": 3}]', None, "'a' stands twice"),
         (b"\x93NUMPY\x01", None, "isn't an npy array"),
         (b"PAR1", None, "isn't Parquet"),
     ],
@@ -87,6 +94,41 @@ def test_rows_that_cannot_be_read_are_refused_before_anything_is_sent(content: b
     """By what is wrong with them; a pickle in an npy file is never read."""
     with pytest.raises(ConfigurationError, match=said):
         parts_of(content, kind)
+
+
+def test_a_cell_may_be_as_long_as_a_body(tmp_path: Path) -> None:
+    """The service says what it takes; Python's own bound stays what it was for everyone else."""
+    before = csv.field_size_limit()
+    text = "x" * 200_000
+    assert parts_of(f"a\n{text}\n".encode())[0].lines == (f"{text}\n",)
+    (tmp_path / "e.csv").write_text(f"a\n{text}\n")
+    assert read_example(tmp_path / "e.csv") == {"a": [text]}
+    assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize("name", ["rows.npy", "rows.parquet", "rows"])
+def test_a_pipe_with_a_path_is_read_once_and_in_order(name: str, tmp_path: Path) -> None:
+    """As the shell hands over the output of a command; the suffix, if there is one, still counts."""
+    content = io.BytesIO()
+    if name == "rows.parquet":
+        pyarrow.parquet.write_table(pyarrow.table({"a": [1.0, 2.0]}), content)
+    else:
+        np.save(content, np.eye(2))
+    os.mkfifo(tmp_path / name)
+    writer = threading.Thread(target=(tmp_path / name).write_bytes, args=(content.getvalue(),))
+    writer.start()
+    with rows.opened(tmp_path / name) as file:
+        (part,) = rows.read_parts(file, tmp_path / name, None)
+    writer.join()
+    assert part.values == {"a": [1.0, 2.0]} if name == "rows.parquet" else np.array_equal(part.values, np.eye(2))
+
+
+def test_a_column_that_parquet_holds_twice_is_not_dropped() -> None:
+    """As in every other form, it is refused by name."""
+    content = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table([[1.0], [2.0]], names=["a", "a"]), content)
+    with pytest.raises(ConfigurationError, match="the column 'a' twice"):
+        parts_of(content.getvalue())
 
 
 def test_parquet_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +211,14 @@ def test_an_example_is_read_from_json_csv_and_npy(tmp_path: Path) -> None:
     assert np.array_equal(read_example(tmp_path / "e.npy"), np.eye(2))
     np.save(tmp_path / "o.npy", np.array([{}], dtype=object), allow_pickle=True)
     (tmp_path / "short.csv").write_text("a,b\n1\n")
-    for name, said in (("o.npy", "isn't an npy array"), ("short.csv", "as long"), ("e.txt", "must end in"), ("none.json", "can't be read")):
+    (tmp_path / "twice.csv").write_text("a,a\n1,2\n")
+    for name, said in (
+        ("o.npy", "isn't an npy array"),
+        ("short.csv", "as long"),
+        ("twice.csv", "the column 'a' twice"),
+        ("e.txt", "must end in"),
+        ("none.json", "can't be read"),
+    ):
         (tmp_path / "e.txt").touch()
         with pytest.raises(ConfigurationError, match=said):
             read_example(tmp_path / name)
