@@ -1,7 +1,7 @@
 # Everything that is done with this repository starts here; `make` alone lists it.
 
 PYTHON ?= python3
-PROCESSES ?= 2
+PROCESSES ?= 3
 COVERAGE_FLOOR ?= 95
 LOCK_ARGS ?=
 EXTRAS ?=
