@@ -305,6 +305,15 @@ def test_make_lists_every_command_with_a_line_of_help() -> None:
     }
 
 
+def test_what_must_run_alone_stands_where_it_is_looked_for() -> None:
+    """`make test` looks for it among the integration tests, and would pass over it elsewhere."""
+    assert "-m alone tests/integration" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    marked = {
+        path.parent.name for path in (ROOT / "tests").rglob("test_*.py") if "pytest.mark." + "alone" in path.read_text(encoding="utf-8")
+    }
+    assert marked == {"integration"}
+
+
 def test_a_python_that_is_too_old_is_refused_in_one_line(tmp_path: Path) -> None:
     """Instead of a failure deep in an installation."""
     old = tmp_path / "python3"

@@ -183,8 +183,8 @@ def test_numbers_that_differ_too_much_are_refused_with_the_figure() -> None:
 def test_a_form_that_is_much_slower_than_the_estimator_is_refused() -> None:
     """The conversion of neighbours computes every distance."""
     random = np.random.default_rng(0)
-    rows = random.random((4000, 8))
-    estimator = KNeighborsClassifier(algorithm="kd_tree").fit(rows, random.integers(0, 2, 4000))
+    rows = random.random((20_000, 8))
+    estimator = KNeighborsClassifier(algorithm="kd_tree").fit(rows, random.integers(0, 2, 20_000))
     made = _compiled(estimator, rows[:50])[2]
     assert "it would be slower than the estimator" in made.report["reason"]
     assert set(made.report["microseconds"]) == {"exact", "fast"}
