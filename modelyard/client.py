@@ -29,7 +29,7 @@ from modelyard.transport import Transport, compact, json_body, read_object
 
 #: An upload is judged after its last byte: the answer may take as long as the longest admission, and a queue before it.
 PUBLISH_SECONDS = 300.0
-#: Uploads of this size are asked about once more when their size is known, before a byte is sent.
+#: An estimator of this size is asked about once more when its size is known, before a byte is sent.
 LARGE_BYTES = 8 << 20
 #: The most that the service keeps of a version.
 MOST_PARAMETERS = 1000
@@ -136,8 +136,10 @@ class Client(Operating):
             self._require_acceptable(name, manifest, facts)
         with artifact.opened(model, facts) as dumped:
             manifest["sha256"] = dumped.sha256
-            if not facts or dumped.size_bytes >= LARGE_BYTES:
-                self._require_acceptable(name, manifest, {**facts, "size_bytes": dumped.size_bytes, "sha256": dumped.sha256})
+            if not facts:
+                self._require_acceptable(name, manifest, {"size_bytes": dumped.size_bytes})
+            elif dumped.size_bytes >= LARGE_BYTES:
+                self._require_acceptable(name, {}, {"size_bytes": dumped.size_bytes})  # the rest was judged before it was dumped
             return self._upload(name, dumped, manifest, idempotency_key or _new_idempotency_key())
 
     def _require_acceptable(self, name: str, manifest: Mapping[str, Any], facts: Mapping[str, Any]) -> None:

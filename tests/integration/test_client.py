@@ -244,6 +244,17 @@ def test_what_would_be_refused_is_refused_before_the_upload(yard: Client, tmp_pa
         yard.publish(tmp_path / "nowhere.joblib", "client-early")
 
 
+def test_a_large_estimator_is_asked_about_again_when_its_size_is_known(
+    cut_yard: Client, proxy: CuttingProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it is dumped, after it was dumped, and then it is sent; a small one is asked about once."""
+    cut_yard.publish(line(), "client-sized")
+    monkeypatch.setattr(client_module, "LARGE_BYTES", 1)
+    cut_yard.publish(line(4.0), "client-sized")
+    check, upload = "POST /models/client-sized/versions/check", "POST /models/client-sized/versions"
+    assert proxy.requests == [check, upload, check, check, upload]
+
+
 def test_an_upload_whose_answer_is_lost_makes_one_version(cut_yard: Client, proxy: CuttingProxy) -> None:
     """The connection breaks after the service has read everything: the retry with the same key gets the version that was made."""
     proxy.cuts = [("POST /models/client-lost/versions", 0)]
