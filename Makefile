@@ -7,6 +7,7 @@ LOCK_ARGS ?=
 EXTRAS ?=
 FUZZ_SECONDS ?= 600
 BENCH_ARGS ?=
+E2E_ARGS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input --require-virtualenv
@@ -26,10 +27,10 @@ $(foreach extra,$(filter-out $(KNOWN_EXTRAS),$(WANTED_EXTRAS)),$(error There is 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve demo test docs release coverage fuzz bench bench-all check fmt lock clean
+.PHONY: help serve demo test e2e screenshots docs release coverage fuzz bench bench-all check fmt lock clean
 
 help:  ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: .venv/server.done $(WANTED_EXTRAS:%=.venv/extra-%.done)  ## Set up what is missing and start the server on 127.0.0.1:8000 (EXTRAS="skops onnx lz4" for more formats, fast for compiled models)
 	@exec $(BIN)/modelyard serve
@@ -49,6 +50,12 @@ else
 	$(MAKE) --no-print-directory coverage || status=1; \
 	exit $$status
 endif
+
+e2e: .venv/e2e.done  ## Run the tests of the console in a headless Chromium (E2E_ARGS="-k journey" for a part of them)
+	@$(BIN)/python -m pytest tests/e2e -m e2e $(E2E_ARGS)
+
+screenshots: .venv/e2e.done  ## Take the pictures of the console that the documentation shows, into docs/images/
+	@$(BIN)/python -m tests.e2e.screenshots
 
 coverage: .venv/dev.done  ## Show what the last whole run of the tests covered, and fail below COVERAGE_FLOOR
 	@echo "Run in locked workers, counted apart:"
@@ -91,6 +98,7 @@ lock: .venv/dev.done  ## Lock the dependencies anew (LOCK_ARGS=--upgrade for new
 	@$(LOCK) $(LOCK_ARGS) requirements/docs.in --output-file requirements/docs.lock
 	@$(LOCK) $(LOCK_ARGS) requirements/dev.in --output-file requirements/dev.lock
 	@$(LOCK) $(LOCK_ARGS) requirements/client.in --output-file requirements/client.lock
+	@$(LOCK) $(LOCK_ARGS) requirements/e2e.in --output-file requirements/e2e.lock
 	@for extra in $(KNOWN_EXTRAS); do $(LOCK) $(LOCK_ARGS) requirements/$$extra.in --output-file requirements/$$extra.lock || exit 1; done
 
 clean:  ## Remove what was made here, but for instance/, which holds your models
@@ -118,6 +126,11 @@ clean:  ## Remove what was made here, but for instance/, which holds your models
 .venv/docs.done: .venv/server.done requirements/docs.lock
 	@echo "Installing the documentation tools into .venv ..."
 	@$(PIP) install $(LOCKED_ONLY) --require-hashes -r requirements/docs.lock
+	@touch $@
+
+.venv/e2e.done: .venv/dev.done requirements/e2e.lock
+	@echo "Installing the tools of the browser tests into .venv ..."
+	@$(PIP) install $(LOCKED_ONLY) --require-hashes -r requirements/e2e.lock
 	@touch $@
 
 .venv/dev.done: .venv/server.done requirements/dev.lock

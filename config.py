@@ -92,6 +92,8 @@ class Config:
     trusted_proxies: int = setting(0, "Proxies in front whose X-Forwarded-For and -Proto are believed.", minimum=0)
     cors_origins: tuple[str, ...] = setting((), "Origins that browsers may call from, comma-separated; empty means none.")
     public_metrics: bool = setting(False, "Serve /metrics and /openapi.json without a key.")
+    console: bool = setting(True, "Serve the console, pages for people, under /console.")
+    console_session_seconds: int = setting(12 * 3600, "How long a browser stays signed in to the console.", minimum=60)
 
     max_artifact_bytes: Bytes = setting(Bytes(2 * 2**30), "Largest artifact.", minimum=1)
     max_body_bytes: Bytes = setting(Bytes(32 * 2**20), "Largest body of any other request.", minimum=1024)

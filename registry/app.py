@@ -35,6 +35,7 @@ from registry.api import (
     versions,
     whole_body,
 )
+from registry.console import blueprint as console
 from registry.extensions import init_database
 
 
@@ -58,6 +59,8 @@ def create_app(config: Config) -> Flask:
     docs.register(app)
     for blueprint in (registered_models, versions, upload_check, aliases, keys, serving, events):
         app.register_api(blueprint.blueprint)
+    if config.console:
+        console.register(app)
     _believe_proxies(app, config.trusted_proxies)
     predict_lane.register(app, built)
     if config.cors_origins:

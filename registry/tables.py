@@ -165,6 +165,15 @@ class Version(Base):
     aliases: Mapped[list[Alias]] = relationship(lazy="raise", viewonly=True, order_by="Alias.alias")
 
 
+class VersionDiagram(Base):
+    """How a version's estimator is built, as its admission saw it: apart, since only a page about one version reads it."""
+
+    __tablename__ = "version_diagrams"
+    __table_args__ = (ForeignKeyConstraint(["version_id"], ["versions.id"], ondelete="CASCADE"),)
+    version_id: Mapped[int] = mapped_column(_big, primary_key=True)
+    diagram: Mapped[JsonObject]
+
+
 class VersionTag(Base):
     """One tag of a version."""
 
@@ -208,7 +217,7 @@ class Move(Base):
     """One move of an alias. Rows are only ever added."""
 
     __tablename__ = "moves"
-    __table_args__ = (Index(None, "model_id", "alias", "id"), _NEVER_REUSED)
+    __table_args__ = (Index(None, "model_id", "alias", "id"), Index(None, "model_id", "id"), _NEVER_REUSED)
     id: Mapped[RowId]
     model_id: Mapped[ModelId]
     alias: Mapped[Name]
@@ -276,3 +285,43 @@ class IdempotentResponse(Base):
     fingerprint: Mapped[FreeText]
     response: Mapped[JsonObject]
     created_at: Mapped[Moment]
+
+
+class ConsoleSession(Base):
+    """A browser that is signed in: the SHA-256 of what its cookie holds, and the key that it signed in with."""
+
+    __tablename__ = "console_sessions"
+    __table_args__ = (Index(None, "expires_at"), Index(None, "key_id"))
+    token_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key_id: Mapped[Name]
+    created_at: Mapped[Moment]
+    expires_at: Mapped[Moment]
+
+
+class Traffic(Base):
+    """What was asked of one subject in `span_seconds` from `at`: as one web process saw it, or rolled up from all (`writer` is empty).
+
+    `kind` says what `subject` names: `all` (nothing), `model`, `version` (as `iris/3`) or `key`. `latency` is a packed histogram.
+    `span_seconds` is 0 in rows that aren't rolled up yet (`at` is their minute), and -1 in rows that say which batch of a writer was
+    written last.
+    """
+
+    __tablename__ = "traffic"
+    __table_args__ = (
+        UniqueConstraint("kind", "subject", "at", "span_seconds", "writer"),
+        Index(None, "span_seconds", "at"),
+        Index(None, "kind", "span_seconds", "at"),
+        CheckConstraint("kind IN ('all', 'model', 'version', 'key')", name="known_kind"),
+    )
+    id: Mapped[RowId]
+    kind: Mapped[str] = mapped_column(String(8))
+    subject: Mapped[str] = mapped_column(String(80).with_variant(String(80, collation="C"), "postgresql"))
+    at: Mapped[Moment]
+    span_seconds: Mapped[int] = mapped_column(Integer)
+    writer: Mapped[str] = mapped_column(String(16))
+    requests: Mapped[BigInt]
+    errors: Mapped[BigInt]
+    failures: Mapped[BigInt]
+    hits: Mapped[BigInt]
+    refusals: Mapped[BigInt]
+    latency: Mapped[bytes] = mapped_column(LargeBinary)

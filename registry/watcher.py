@@ -1,14 +1,17 @@
 """One thread per web process that hears of changes made by other hosts, by announcement or by asking each second.
 
 Keys and versions change at once; an alias move waits until its new target is loaded here, for at most the switch deadline.
-It also loads what is pinned. It must survive anything: a host that stops listening would serve the past.
+Others beside it load what is pinned and write down how much was asked. It must survive anything: a host that stops listening would serve the past.
 """
 
 from __future__ import annotations
 
+import random
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.util import Finalize
 
 import redis
 from flask import Flask
@@ -19,12 +22,19 @@ from registry.directory import CHANNEL, HeldMove
 from registry.errors import ModelyardError
 from registry.extensions import reading
 from registry.flows.compile import ACTOR, compile_version
+from registry.flows.keep_traffic import roll_up, write_traffic
 from registry.wiring import Services
 
 WARMERS = 4
 LONGEST_COMPILE_WAIT_SECONDS = 60.0
 #: Changes by other hosts after which a loaded version may have to be loaded anew.
 CHANGES_OF_SERVING = frozenset({"version.changed", "version.compiled"})
+
+#: Figures of traffic are written within a second where nothing was for a while, else every so many; and rolled up every so many.
+TRAFFIC_SECONDS = 10.0
+ROLL_UP_SECONDS = 60.0
+#: At its end a process waits so long for a writing that is under way.
+LAST_TRAFFIC_SECONDS = 3.0
 
 
 class Watcher:
@@ -42,11 +52,14 @@ class Watcher:
         self._compiler = ThreadPoolExecutor(1, thread_name_prefix="compile")
         self._pubsub: redis.client.PubSub | None = None
         self._poll_at = 0.0
+        self._writing_traffic = threading.Lock()
 
     def start(self) -> None:
         """Listen until the process ends."""
         threading.Thread(target=self._run, daemon=True, name="watcher").start()
         threading.Thread(target=self._load_pinned, daemon=True, name="pinned").start()
+        threading.Thread(target=self._keep_traffic, daemon=True, name="traffic").start()  # a slow database must not delay the watching
+        Finalize(None, self._write_last_traffic, exitpriority=0)
 
     def _run(self) -> None:
         while True:
@@ -180,3 +193,38 @@ class Watcher:
                     observability.log.warning(
                         "a pinned version can't be loaded", model=version.model, version=version.number, reason=error.slug
                     )
+
+    def _keep_traffic(self) -> None:
+        """Write down how much was asked, now and then, and roll it up."""
+        write_at, roll_up_at = 0.0, time.monotonic() + random.uniform(0, ROLL_UP_SECONDS)  # noqa: S311 - processes start together
+        while True:
+            time.sleep(1)
+            now = time.monotonic()
+            if now >= write_at and self._services.traffic.has_any():
+                write_at = now + TRAFFIC_SECONDS
+                with self._writing_traffic:
+                    self._try_traffic(lambda: write_traffic(self._services.traffic))
+            if now >= roll_up_at:
+                roll_up_at = now + ROLL_UP_SECONDS
+                self._try_traffic(roll_up)
+
+    def _write_last_traffic(self) -> None:
+        """Write what was counted last, once; a database that is away must not hold the process up."""
+        if self._writing_traffic.acquire(timeout=LAST_TRAFFIC_SECONDS):
+            try:
+                self._try_traffic(self._write_all_traffic)
+            finally:
+                self._writing_traffic.release()
+
+    def _write_all_traffic(self) -> None:
+        while self._services.traffic.has_any():
+            write_traffic(self._services.traffic)
+
+    def _try_traffic(self, keep: Callable[[], None]) -> None:
+        try:
+            with self._app.app_context():
+                keep()
+        except ModelyardError as error:
+            observability.log.info("figures of traffic wait for the database", reason=error.slug)
+        except Exception:  # noqa: BLE001 - they are tried again, and a thread that ends would leave them so
+            observability.log.exception("figures of traffic could not be kept")

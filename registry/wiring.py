@@ -30,6 +30,7 @@ from registry.serving.computing import Computing
 from registry.serving.predictions import Predictions, connect
 from registry.serving.workers import Workers
 from registry.serving.worth import Worth
+from registry.traffic import Tally
 
 InContext = Callable[[], AbstractContextManager[object]]
 
@@ -50,6 +51,7 @@ class Services:
     upload_slots: UploadSlots
     announcements: redis.Redis
     compute_slots: threading.BoundedSemaphore
+    traffic: Tally
 
     def change(self, actor: str) -> Change:
         """Return the context in which `actor` may change the registry."""
@@ -82,6 +84,7 @@ def build(config: Config, in_context: InContext = nullcontext) -> Services:
         upload_slots=UploadSlots(instance.upload_slots, config.upload_slots, config.uploads_per_key),
         announcements=announcements,
         compute_slots=threading.BoundedSemaphore(config.compute_slots),
+        traffic=Tally(),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from config import Bytes, Config, variable_name
+from registry.api.auth import BY_SESSION
 from registry.api.problems import STATUS
 from registry.app import create_app
 from registry.errors import every_error
@@ -36,11 +37,13 @@ def problems_table() -> str:
 
 
 def routes_table(instance: Path) -> str:
-    """Return a row for each route."""
+    """Return a row for each route of the API; the console's are pages."""
     app = create_app(Config(instance_path=instance))
     rows = ["| route | needs | does |", "|---|---|---|"]
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: (rule.rule, sorted(rule.methods or ()))):
         view: Any = app.view_functions[rule.endpoint]
+        if view.required_scope == BY_SESSION:
+            continue
         method = ", ".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
         rows.append(f"| `{method} {path}` | {view.required_scope} | {view.__doc__.splitlines()[0]} |")

@@ -27,6 +27,8 @@ View = TypeVar("View", bound=Callable[..., object])
 ANYONE = "anyone"
 ANY_KEY = "any-key"
 BY_CONFIGURATION = "by-configuration"
+#: A page of the console, where a cookie says who calls and never a header.
+BY_SESSION = "by-session"
 #: So many headers are remembered as checked in each process.
 MOST_VERIFIED = 5000
 #: Says in a request's environ that its header names nobody, so that the database isn't asked twice.
@@ -62,7 +64,7 @@ class Caller:
 
 
 def needs(scope: str) -> Callable[[View], View]:
-    """Declare what a route needs: a scope, ANY_KEY, ANYONE, or BY_CONFIGURATION (no key where `public_metrics` is set)."""
+    """Declare what a route needs: a scope, ANY_KEY, ANYONE, BY_SESSION, or BY_CONFIGURATION (no key where `public_metrics` is set)."""
 
     def mark(view: View) -> View:
         setattr(view, _NAME, scope)
@@ -93,7 +95,7 @@ def _authenticate() -> None:
     if request.endpoint is None or request.routing_exception is not None or request.method == "OPTIONS":
         return  # a browser asks with OPTIONS before it sends a key; the answer names methods alone
     scope = required_scope(request.endpoint)
-    if scope == ANYONE or (scope == BY_CONFIGURATION and services().config.public_metrics):
+    if scope in {ANYONE, BY_SESSION} or (scope == BY_CONFIGURATION and services().config.public_metrics):
         return
     found = identify(request.headers.get("Authorization", ""))
     g.caller = found
@@ -148,7 +150,14 @@ def find_caller(header: str, directory: Directory, pepper: bytes) -> Caller | No
     scheme, _, text = header.partition(" ")
     parsed = keys.parse_key(text.strip()) if scheme.lower() == "bearer" else None
     key = directory.find_key(parsed.id) if parsed is not None else None
-    if key is None or parsed is None or not keys.secret_matches(parsed.secret, key.hash, pepper) or not _valid(key):
+    if key is None or parsed is None or not keys.secret_matches(parsed.secret, key.hash, pepper):
+        return None
+    return caller_of(key)
+
+
+def caller_of(key: ApiKey | None) -> Caller | None:
+    """Return the holder of a key, or None for one that isn't there, was revoked or has expired."""
+    if key is None or not _valid(key):
         return None
     return Caller(key, keys.effective_scopes(key.scopes))
 

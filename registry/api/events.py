@@ -31,16 +31,21 @@ class EventQuery(Listing):
 @needs("admin")
 def list_events(query: EventQuery) -> Response:
     """List events, newest first; a key that is bound to models must name one of them."""
-    if query.model is not None:
-        caller().require_sees(query.model)
-    elif caller().key.models:
-        raise Forbidden("Your key is bound to models: name one of them with ?model=.")
+    require_trail_of(query.model)
     page = catalog.list_events(
         model=query.model,
-        actor=query.actor,
+        actors=None if query.actor is None else (query.actor,),
         kind=query.kind,
         since=aware(query.since) if query.since else None,
         limit=query.limit,
         cursor=query.cursor,
     )
     return representations.page_response(page, representations.event)
+
+
+def require_trail_of(model: str | None) -> None:
+    """Refuse a caller bound to models all events but those of one that it sees. Raises ModelNotFound, Forbidden."""
+    if model is not None:
+        caller().require_sees(model)
+    elif caller().key.models:
+        raise Forbidden("Your key is bound to models: name one of them with ?model=.")

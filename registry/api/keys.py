@@ -88,8 +88,48 @@ class Rotation(Body):
 @needs("admin")
 def make_key(body: NewKey) -> Response:
     """Make a key; the answer is the only place where it ever stands."""
+    return _shown_once(*make(body))
+
+
+@blueprint.get("/keys")
+@needs("admin")
+def list_keys(query: Listing) -> Response:
+    """List keys, newest first; never their secrets."""
+    return representations.page_response(visible_keys(query), representations.key)
+
+
+@blueprint.get("/keys/<key_id>")
+@needs("admin")
+def get_key(path: KeyPath) -> Response:
+    """Show a key."""
+    return representations.json_response(representations.key(visible_key(path.key_id)))
+
+
+@blueprint.patch("/keys/<key_id>")
+@needs("admin")
+def change_key(path: KeyPath, body: KeyChange) -> Response:
+    """Change what a key may do; seen at once on this host, within a second elsewhere."""
+    return representations.json_response(representations.key(change(path.key_id, body)))
+
+
+@blueprint.delete("/keys/<key_id>")
+@needs("admin")
+def revoke_key(path: KeyPath) -> Response:
+    """Revoke a key: at once on this host, within a second elsewhere."""
+    return representations.json_response(representations.key(revoke(path.key_id)))
+
+
+@blueprint.post("/keys/<key_id>/rotate")
+@needs("admin")
+def rotate_key(path: KeyPath, body: Rotation) -> Response:
+    """Make a new key with the same grants; the old one ends after the overlap."""
+    return _shown_once(*rotate(path.key_id, body))
+
+
+def make(body: NewKey) -> tuple[ApiKey, str]:
+    """Make a key for the caller; return it and its text, which stands nowhere else. Raises Forbidden, InvalidRequest."""
     expires_at = _future(body.expires_at)
-    chosen = body.limits or list(caller().key.limits if caller().key.models else services().config.default_limits)
+    chosen = body.limits or list(limits_of_new_keys())
     _require_within(caller(), body.models, expires_at)
     _require_limits_kept(caller(), chosen)
     text, parsed = keys.make_key()
@@ -98,67 +138,52 @@ def make_key(body: NewKey) -> Response:
             id=parsed.id, name=body.name, hash=keys.hash_secret(parsed.secret, services().secrets.key_pepper), scopes=tuple(dict.fromkeys(body.scopes)),
             models=tuple(body.models), limits=tuple(chosen), expires_at=expires_at,
         )  # fmt: skip
-    return _shown_once(made, text)
+    return made, text
 
 
-@blueprint.get("/keys")
-@needs("admin")
-def list_keys(query: Listing) -> Response:
-    """List keys, newest first; never their secrets."""
+def limits_of_new_keys() -> tuple[str, ...]:
+    """Return the limits of a key that the caller makes without naming any."""
+    return caller().key.limits if caller().key.models else services().config.default_limits
+
+
+def visible_keys(query: Listing) -> Page[ApiKey]:
+    """Return one page of the keys, newest first, without those that the caller may not see."""
     page = catalog.list_keys(limit=query.limit, cursor=query.cursor)
-    visible = [key for key in page.items if _may_touch(caller(), key)]
-    return representations.page_response(Page(visible, page.next_cursor), representations.key)
+    return Page([key for key in page.items if may_touch(caller(), key)], page.next_cursor)
 
 
-@blueprint.get("/keys/<key_id>")
-@needs("admin")
-def get_key(path: KeyPath) -> Response:
-    """Show a key."""
-    return representations.json_response(representations.key(_visible_key(path.key_id)))
-
-
-@blueprint.patch("/keys/<key_id>")
-@needs("admin")
-def change_key(path: KeyPath, body: KeyChange) -> Response:
-    """Change what a key may do; seen at once on this host, within a second elsewhere."""
+def change(key_id: str, body: KeyChange) -> ApiKey:
+    """Change a key for the caller. Raises KeyNotFound, Forbidden, InvalidRequest."""
     changes = body.given()
     for name in ("scopes", "models", "limits"):
         if name in changes:
             changes[name] = tuple(changes[name])
     if changes.get("limits") == ():
         changes["limits"] = tuple(services().config.default_limits)
-    key = _visible_key(path.key_id)
+    key = visible_key(key_id)
     _require_within(caller(), list(key.models), key.expires_at)
     _require_limits_kept(caller(), list(changes.get("limits", caller().key.limits)))
     expires_at = _future(changes.pop("expires_at")) if "expires_at" in changes else UNCHANGED
     _require_within(caller(), list(changes.get("models", key.models)), key.expires_at if expires_at is UNCHANGED else expires_at)
     with services().change(caller().id):
-        changed = catalog.change_key(path.key_id, **changes, expires_at=expires_at)
-    return representations.json_response(representations.key(changed))
+        return catalog.change_key(key_id, **changes, expires_at=expires_at)
 
 
-@blueprint.delete("/keys/<key_id>")
-@needs("admin")
-def revoke_key(path: KeyPath) -> Response:
-    """Revoke a key: at once on this host, within a second elsewhere."""
-    _visible_key(path.key_id)
+def revoke(key_id: str) -> ApiKey:
+    """Revoke a key for the caller. Raises KeyNotFound."""
+    visible_key(key_id)
     with services().change(caller().id):
-        revoked = catalog.revoke_key(path.key_id)
-    return representations.json_response(representations.key(revoked))
+        return catalog.revoke_key(key_id)
 
 
-@blueprint.post("/keys/<key_id>/rotate")
-@needs("admin")
-def rotate_key(path: KeyPath, body: Rotation) -> Response:
-    """Make a new key with the same grants; the old one ends after the overlap."""
-    key = _visible_key(path.key_id)
+def rotate(key_id: str, body: Rotation) -> tuple[ApiKey, str]:
+    """Replace a key for the caller; return the new one and its text. Raises KeyNotFound, Forbidden, InvalidRequest."""
+    key = visible_key(key_id)
     _require_within(caller(), list(key.models), key.expires_at)
     text, parsed = keys.make_key()
     with services().change(caller().id):
-        made = catalog.rotate_key(
-            path.key_id, parsed.id, keys.hash_secret(parsed.secret, services().secrets.key_pepper), body.overlap_seconds
-        )
-    return _shown_once(made, text)
+        made = catalog.rotate_key(key_id, parsed.id, keys.hash_secret(parsed.secret, services().secrets.key_pepper), body.overlap_seconds)
+    return made, text
 
 
 def _shown_once(made: ApiKey, text: str) -> Response:
@@ -176,15 +201,15 @@ def show_me() -> Response:
     return representations.json_response(answer)
 
 
-def _visible_key(key_id: str) -> ApiKey:
+def visible_key(key_id: str) -> ApiKey:
     """Return a key that the caller may see. Raises KeyNotFound for others, as if they weren't there."""
     key = catalog.get_key(key_id)
-    if not _may_touch(caller(), key):
+    if not may_touch(caller(), key):
         raise KeyNotFound(f"There is no key {key_id}.")  # the words of one that isn't there
     return key
 
 
-def _may_touch(who: Caller, key: ApiKey) -> bool:
+def may_touch(who: Caller, key: ApiKey) -> bool:
     """Tell whether `who` may see and change `key`: bound to models itself, only keys that are bound to some of the same."""
     return not who.key.models or (bool(key.models) and set(key.models) <= set(who.key.models))
 

@@ -13,6 +13,7 @@ from multiprocessing.util import Finalize
 from typing import NamedTuple
 
 from registry import observability
+from registry.traffic import Tally
 
 #: An answer is written down after so long, unless as many as may be held have gathered before.
 GATHER_SECONDS = 0.005
@@ -40,8 +41,9 @@ class Answered(NamedTuple):
 class Ledger:
     """The answers of one web process that are yet to be written down. Safe to use from many threads."""
 
-    def __init__(self) -> None:
-        """Start nothing: the thread begins with the first answer, in the process that gives it."""
+    def __init__(self, traffic: Tally | None = None) -> None:
+        """Start nothing: the thread begins with the first answer, in the process that gives it. Answers are counted in `traffic`, too."""
+        self._traffic = traffic or Tally()
         self._answers: deque[Answered] = deque()
         self._due = threading.Event()
         self._writing = threading.Lock()
@@ -66,13 +68,15 @@ class Ledger:
                 observability.write_lines([_line(one) for one in gathered])
             finally:
                 _count(gathered)
+                self._traffic.add_answers((one.at, one.seconds, one.model, one.version, one.key_id, one.cache == "hit") for one in gathered)
 
     def _start(self) -> None:
         with self._writing:
             if self._writer is None:
                 self._writer = threading.Thread(target=self._run, daemon=True, name="ledger")
                 self._writer.start()
-                Finalize(None, self.settle, exitpriority=0)  # what ends a web process, which is one of multiprocessing's, calls this
+                # What ends a web process, which is one of multiprocessing's, calls this: before what writes the figures of traffic.
+                Finalize(None, self.settle, exitpriority=1)
 
     def _run(self) -> None:
         while True:

@@ -201,7 +201,7 @@ def take_over() -> None:
 
 def register(app: Any, built: Services) -> None:
     """Put the lane in front of an application whose routes and hooks are complete."""
-    app.extensions[_LEDGER] = Ledger()
+    app.extensions[_LEDGER] = Ledger(built.traffic)
     app.before_request_funcs.setdefault(None, []).insert(0, take_over)  # before the hooks that would do again what the lane did
     app.wsgi_app = PredictLane(app, built)
 

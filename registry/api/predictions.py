@@ -7,6 +7,8 @@ doesn't take and what went wrong. How many bodies are read and computed at once 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -52,21 +54,32 @@ def predict_production(name: str) -> Response:
 
 
 def _predict(name: str, selector: int | str) -> Response:
-    built = services()
+    with noted(name, selector), whole_body(caller().id, services().config.max_body_bytes) as body:
+        headers = request.headers
+        asked = payload(body, headers.get("Content-Type", ""), headers.get("Cache-Control", ""))
+        asked.method = request.args.get("method", DEFAULT_METHOD)
+        prediction = compute(name, selector, asked)
+        content_type, answer = render(prediction, headers.get("Accept", ""), g.request_id)
+        return Response(answer, headers=headers_of(prediction), content_type=content_type)
+
+
+@contextmanager
+def noted(name: str, selector: int | str) -> Iterator[None]:
+    """Note a prediction that fails in the block, for metrics, traffic and log."""
     try:
-        with whole_body(caller().id, built.config.max_body_bytes) as body:
-            limits.count_prediction(caller().id, caller().key.limits)  # a refusal before the body is read would cost the connection
-            headers = request.headers
-            asked = payload(body, headers.get("Content-Type", ""), headers.get("Cache-Control", ""))
-            asked.method = request.args.get("method", DEFAULT_METHOD)
-            g.prediction = prediction = predict(name, selector, asked, built.serving)
-            content_type, answer = render(prediction, headers.get("Accept", ""), g.request_id)
-            return Response(answer, headers=headers_of(prediction), content_type=content_type)
+        yield
     except RateLimited:
         raise  # it never came to a version
     except ModelyardError as error:
-        g.failed_prediction = (*resolved_to(built, name, selector, error), error.slug)
+        g.failed_prediction = (*resolved_to(services(), name, selector, error), error.slug)
         raise
+
+
+def compute(name: str, selector: int | str, asked: Payload) -> Prediction:
+    """Count one prediction against the caller's limits, and answer it. A refusal before the body is read would cost the connection."""
+    limits.count_prediction(caller().id, caller().key.limits)
+    g.prediction = prediction = predict(name, selector, asked, services().serving)
+    return prediction
 
 
 def payload(body: bytes, content_type: str, cache_control: str) -> Payload:

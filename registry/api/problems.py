@@ -79,12 +79,17 @@ DEFAULT_RETRY_SECONDS = 1
 
 
 def register(app: Flask) -> None:
-    """Handle every exception of `app`. On the app, since blueprints don't see routing errors."""
-    app.register_error_handler(errors.ModelyardError, answer)
-    app.register_error_handler(HTTPException, _answer_http)
-    app.register_error_handler(Exception, _answer_unknown)
-    for away in DATABASE_AWAY:
-        app.register_error_handler(away, _answer_away)
+    """Handle every exception of `app`. On the app, since blueprints don't see routing errors; the console shows its own as pages."""
+    app.register_error_handler(Exception, respond)
+
+
+def respond(error: Exception) -> Response:
+    """Return the problem response of whatever was raised."""
+    if isinstance(error, errors.ModelyardError):
+        return answer(error)
+    if isinstance(error, HTTPException):
+        return _answer_http(error)
+    return _answer_away(error) if isinstance(error, DATABASE_AWAY) else _answer_unknown(error)
 
 
 def answer(error: errors.ModelyardError) -> Response:

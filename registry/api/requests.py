@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections import Counter
 from http import HTTPStatus
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any
 
 from flask import Flask, Response, g, request
 
 from registry import observability
+from registry.api import predictions
 from registry.api.limits import Standing
 from registry.errors import Finding, InvalidName, InvalidRequest
 from registry.flows.predict import Prediction
+from registry.wiring import services
 
 EXPOSED_HEADERS = [
     "X-Request-Id", "X-Cache", "X-Model-Version", "Server-Timing", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset",
@@ -27,6 +29,7 @@ NO_CONTENT = "default-src 'none'; frame-ancestors 'none'"
 #: Any other method is counted and logged as one: a caller may make up as many as it likes.
 KNOWN_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT"})
 OTHER_METHOD = "other"
+PREDICT_ENDPOINTS = frozenset({predictions.VERSION_ENDPOINT, predictions.PRODUCTION_ENDPOINT})
 
 
 def register(app: Flask) -> None:
@@ -91,7 +94,32 @@ def _record(response: Response) -> None:
         line |= _failed_line(failed, seconds)
     elif prediction is not None:
         line |= prediction_line(prediction, seconds)
+    if caller is not None:
+        _count_traffic(caller.id, response.status_code, seconds, failed, prediction)
     observability.log_request(line, is_error=response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _count_traffic(key_id: str, status: int, seconds: float, failed: tuple[str, str, str] | None, prediction: Prediction | None) -> None:
+    """Count a prediction under its key and what it was resolved to; where it wasn't, under its model if that is known to be there."""
+    traffic = services().traffic
+    if failed is None and prediction is not None:
+        version = prediction.version
+        traffic.add_answers([(time(), seconds, version.model, version.number, key_id, prediction.cache == "hit")])
+    elif failed is not None and failed[0]:
+        traffic.add_problem(time(), status, failed[0], int(failed[1]), key_id)
+    elif failed is not None or (status >= HTTPStatus.BAD_REQUEST and ("standing" in g or request.endpoint in PREDICT_ENDPOINTS)):
+        name = (request.view_args or {}).get("name", "")
+        traffic.add_problem(time(), status, name if traffic.knows(name) else None, None, key_id)
+
+
+def settle(status: int, seconds: float) -> None:
+    """Count what one of several predictions of this request came to, so that the next one can be noted."""
+    failed, prediction = g.pop("failed_prediction", None), g.pop("prediction", None)
+    if failed is not None:
+        _failed_line(failed, seconds)
+    elif prediction is not None:
+        prediction_line(prediction, seconds)
+    _count_traffic(g.caller.id, status, seconds, failed, prediction)
 
 
 def log_line(request_id: str, method: str, path: str, status: int, seconds: float, key_id: str | None) -> dict[str, Any]:

@@ -76,11 +76,19 @@ class VersionChange(Change):
 @needs("publish")
 def publish_version(path: ModelPath) -> Response:
     """Publish the uploaded artifact as the next version of a model."""
-    read_names(path.name)
+    version, advice = publish_upload(path.name)
+    location = f"/models/{version.model}/{version.number}"
+    answer: answers.PublishedVersion = {**representations.version(version), "advice": list(advice)}
+    return representations.json_response(answer, 201, {"Location": location})
+
+
+def publish_upload(name: str) -> tuple[Version, tuple[str, ...]]:
+    """Publish what the current request uploads as the caller's, point the alias that it names, and return the version and advice."""
+    read_names(name)
     built, config = services(), services().config
     once = Once(caller().id, read_idempotency_key(request.headers.get("Idempotency-Key")))
     with built.upload_slots.take(caller().id):
-        with refusals_noted(path.name, built.change(caller().id)):
+        with refusals_noted(name, built.change(caller().id)):
             upload = read_upload(
                 timed_body(caller().id, announced_bytes()),
                 request.headers.get("Content-Type", ""),
@@ -89,16 +97,14 @@ def publish_version(path: ModelPath) -> Response:
                 config.max_manifest_bytes,
             )
         published = publish(
-            path.name, upload, artifacts=built.artifacts, workers=built.workers, once=once,
+            name, upload, artifacts=built.artifacts, workers=built.workers, once=once,
             change=built.change(caller().id), refusal=built.change(caller().id),
         )  # fmt: skip
     observability.PUBLISHES.labels("published").inc()
     version = published.version
     if published.alias is not None:
         version = _point(version, published.alias, once)
-    location = f"/models/{version.model}/{version.number}"
-    answer: answers.PublishedVersion = {**representations.version(version), "advice": list(published.advice)}
-    return representations.json_response(answer, 201, {"Location": location})
+    return version, published.advice
 
 
 def _point(version: Version, alias: str, published: Once) -> Version:

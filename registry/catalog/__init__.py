@@ -4,17 +4,40 @@ Functions need an application context, raise the errors of `registry/errors.py`,
 caller begins a write with `begin_write` and commits once. Callers write `catalog.add_version(...)`.
 """
 
-from registry.catalog.aliases import alias_at, delete_alias, get_alias, list_aliases, list_moves, point_alias
+from registry.catalog.aliases import (
+    alias_at,
+    delete_alias,
+    get_alias,
+    list_aliases,
+    list_model_moves,
+    list_moves,
+    list_rollback_targets,
+    point_alias,
+)
 from registry.catalog.compiled_forms import find_compile_spec, list_pending, note_compile_refused, note_compiled
-from registry.catalog.events import changes_since, list_events, record_event
+from registry.catalog.diagrams import find_diagram, find_golden
+from registry.catalog.events import EVENT_KINDS, changes_since, list_events, record_event
 from registry.catalog.generation import begin_write, generation
 from registry.catalog.idempotency import find_idempotent, keep_idempotent
-from registry.catalog.keys import UNCHANGED, add_key, change_key, count_keys, find_key, get_key, list_keys, revoke_key, rotate_key
+from registry.catalog.keys import (
+    UNCHANGED,
+    add_key,
+    change_key,
+    count_keys,
+    find_key,
+    find_keys,
+    get_key,
+    keys_named,
+    list_keys,
+    revoke_key,
+    rotate_key,
+)
 from registry.catalog.records import (
     Alias,
     ApiKey,
     Change,
     CompileSpec,
+    ConsoleSession,
     Event,
     Idempotent,
     LoadSpec,
@@ -23,11 +46,25 @@ from registry.catalog.records import (
     NewVersion,
     Page,
     StoredVersion,
+    TrafficOf,
+    TrafficPoint,
+    TrafficSum,
     Version,
 )
-from registry.catalog.registered_models import change_model, delete_model, get_model, list_models
+from registry.catalog.registered_models import change_model, count_models, delete_model, get_model, list_models
 from registry.catalog.rollback import plan_rollback, roll_back
+from registry.catalog.sessions import add_session, end_session, find_session
 from registry.catalog.sweeping import all_digests, referenced_digests, remove_deleted_versions, swept_candidates
+from registry.catalog.traffic import (
+    add_traffic,
+    list_traffic,
+    roll_up_traffic,
+    spark_traffic,
+    take_roll_up,
+    top_traffic,
+    traffic_of,
+    traffic_window,
+)
 from registry.catalog.versions import (
     add_version,
     change_version,
@@ -43,11 +80,13 @@ from registry.catalog.versions import (
 )
 
 __all__ = [
+    "EVENT_KINDS",
     "UNCHANGED",
     "Alias",
     "ApiKey",
     "Change",
     "CompileSpec",
+    "ConsoleSession",
     "Event",
     "Idempotent",
     "LoadSpec",
@@ -56,8 +95,13 @@ __all__ = [
     "NewVersion",
     "Page",
     "StoredVersion",
+    "TrafficOf",
+    "TrafficPoint",
+    "TrafficSum",
     "Version",
     "add_key",
+    "add_session",
+    "add_traffic",
     "add_version",
     "alias_at",
     "all_digests",
@@ -67,13 +111,19 @@ __all__ = [
     "change_version",
     "changes_since",
     "count_keys",
+    "count_models",
     "delete_alias",
     "delete_model",
     "delete_version",
+    "end_session",
     "find_compile_spec",
+    "find_diagram",
+    "find_golden",
     "find_idempotent",
     "find_key",
+    "find_keys",
     "find_latest",
+    "find_session",
     "generation",
     "get_alias",
     "get_key",
@@ -81,13 +131,17 @@ __all__ = [
     "get_model",
     "get_version",
     "keep_idempotent",
+    "keys_named",
     "list_aliases",
     "list_events",
     "list_keys",
+    "list_model_moves",
     "list_models",
     "list_moves",
     "list_pending",
     "list_pinned",
+    "list_rollback_targets",
+    "list_traffic",
     "list_versions",
     "note_compile_refused",
     "note_compiled",
@@ -100,7 +154,13 @@ __all__ = [
     "restore_version",
     "revoke_key",
     "roll_back",
+    "roll_up_traffic",
     "rotate_key",
     "set_pinned",
+    "spark_traffic",
     "swept_candidates",
+    "take_roll_up",
+    "top_traffic",
+    "traffic_of",
+    "traffic_window",
 ]

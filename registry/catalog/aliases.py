@@ -15,7 +15,7 @@ from registry.catalog.generation import current_write
 from registry.catalog.paging import Keyset
 from registry.catalog.records import Alias, Move, Page
 from registry.catalog.registered_models import live_model
-from registry.catalog.versions import ready_row
+from registry.catalog.versions import READY, ready_row
 from registry.errors import AliasMoved, AliasNotFound
 from registry.extensions import db
 
@@ -24,6 +24,7 @@ ROLLBACK = "rollback"
 DELETE = "delete"
 
 _NEWEST_FIRST = Keyset("moves", (tables.Move.id,))
+_OF_ALL_NEWEST_FIRST = Keyset("model-moves", (tables.Move.id,))
 
 
 def list_aliases(name: str) -> list[Alias]:
@@ -83,6 +84,26 @@ def list_moves(name: str, alias: str, *, limit: int, cursor: str | None = None) 
     if not page.items and cursor is None:
         raise AliasNotFound(f"{name} has no alias {alias}.")
     return page
+
+
+def list_model_moves(name: str, *, limit: int, cursor: str | None = None) -> Page[Move]:
+    """Return the moves of all aliases that a model has or had, newest first. Raises ModelNotFound."""
+    moves = select(tables.Move).where(tables.Move.model_id == live_model(name).id)
+    return _OF_ALL_NEWEST_FIRST.page(moves, limit=limit, cursor=cursor, records=lambda rows: [_move_record(name, row) for row in rows])
+
+
+def list_rollback_targets(name: str) -> dict[str, tuple[int, bool]]:
+    """Return the version on top of each alias's stack and whether it is ready; aliases with nothing to go back to are left out.
+
+    Raises ModelNotFound. What a rollback really does is said by `plan_rollback`, alias by alias.
+    """
+    entry, version = tables.StackEntry, tables.Version
+    of_model = entry.model_id == live_model(name).id
+    top = select(entry.alias, func.max(entry.depth).label("depth")).where(of_model).group_by(entry.alias).subquery()
+    on_top = (entry.alias == top.c.alias) & (entry.depth == top.c.depth)
+    same_version = (version.model_id == entry.model_id) & (version.number == entry.number)
+    statement = select(entry.alias, entry.number, version.status).join(top, on_top).outerjoin(version, same_version).where(of_model)
+    return {alias: (number, status == READY) for alias, number, status in db.session.execute(statement)}
 
 
 def alias_row(name: str, alias: str) -> tables.Alias:

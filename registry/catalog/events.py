@@ -16,6 +16,14 @@ from registry.catalog.paging import Keyset
 from registry.catalog.records import Change, Event, Page
 from registry.extensions import db
 
+#: Everything that is ever recorded, by what it is about.
+EVENT_KINDS = (
+    "alias.deleted", "alias.pointed", "alias.rolled-back", "console.signed-in", "console.signed-out", "key.changed", "key.created",
+    "key.revoked", "key.rotated", "model.changed", "model.created", "model.deleted", "sweep.removed", "upload.refused", "version.changed",
+    "version.compile-refused", "version.compiled", "version.deleted", "version.load-failed", "version.pinned", "version.published",
+    "version.restored", "version.unpinned",
+)  # fmt: skip
+
 _NEWEST_FIRST = Keyset("events", (tables.Event.at, tables.Event.id))
 
 
@@ -41,19 +49,24 @@ def record_event(
 def list_events(
     *,
     model: str | None = None,
-    actor: str | None = None,
+    actors: tuple[str, ...] | None = None,
     kind: str | None = None,
     since: datetime | None = None,
+    until: datetime | None = None,
     limit: int,
     cursor: str | None = None,
 ) -> Page[Event]:
-    """Return events, newest first, that match all that is given; `since` is inclusive and aware."""
+    """Return events, newest first, that match all that is given; `since` is inclusive, `until` isn't, and both are aware."""
     statement = select(tables.Event)
-    for column, value in ((tables.Event.model, model), (tables.Event.actor, actor), (tables.Event.kind, kind)):
+    for column, value in ((tables.Event.model, model), (tables.Event.kind, kind)):
         if value is not None:
             statement = statement.where(column == value)
+    if actors is not None:
+        statement = statement.where(tables.Event.actor == actors[0] if len(actors) == 1 else tables.Event.actor.in_(actors))
     if since is not None:
         statement = statement.where(tables.Event.at >= since)
+    if until is not None:
+        statement = statement.where(tables.Event.at < until)
     return _NEWEST_FIRST.page(statement, limit=limit, cursor=cursor, records=lambda rows: [_event(row) for row in rows])
 
 

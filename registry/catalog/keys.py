@@ -5,6 +5,7 @@ A changed or revoked key is an event with its id, so that every process forgets 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final
@@ -66,6 +67,19 @@ def get_key(key_id: str) -> ApiKey:
 def list_keys(*, limit: int, cursor: str | None = None) -> Page[ApiKey]:
     """Return all keys, newest first."""
     return _NEWEST_FIRST.page(select(tables.ApiKey), limit=limit, cursor=cursor, records=lambda rows: [_record(row) for row in rows])
+
+
+def find_keys(ids: Collection[str]) -> dict[str, ApiKey]:
+    """Return those of some keys that are there, by id."""
+    found = select(tables.ApiKey).where(tables.ApiKey.id.in_(ids))
+    return {row.id: _record(row) for row in db.session.scalars(found)} if ids else {}
+
+
+def keys_named(text: str, *, limit: int) -> list[ApiKey]:
+    """Return keys that have `text` in their names, newest first, however it is written; of many the newest."""
+    like = tables.ApiKey.name.icontains(text, autoescape=True)
+    found = select(tables.ApiKey).where(like).order_by(tables.ApiKey.created_at.desc(), tables.ApiKey.id.desc())
+    return [_record(row) for row in db.session.scalars(found.limit(limit))]
 
 
 def count_keys() -> int:

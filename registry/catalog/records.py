@@ -65,6 +65,7 @@ class NewVersion:
     metrics: dict[str, float] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     source: dict[str, str] = field(default_factory=dict)
+    diagram: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,3 +252,45 @@ class Idempotent:
     fingerprint: str
     response: dict[str, Any]
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleSession:
+    """A browser that is signed in with a key."""
+
+    key_id: str
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficSum:
+    """How much something was asked, and how fast it answered.
+
+    `errors` are answers from 400 on but 429, `failures` those from 500 on, `hits` came from the cache; all are `requests`. `refusals` (429)
+    are none. The times are those of good answers, None without any.
+    """
+
+    requests: int
+    errors: int
+    failures: int
+    hits: int
+    refusals: int
+    p50_seconds: float | None
+    p99_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficPoint:
+    """The traffic of one step of time, which began then."""
+
+    at: datetime
+    sum: TrafficSum
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficOf:
+    """The traffic of one model, version or key."""
+
+    subject: str
+    sum: TrafficSum

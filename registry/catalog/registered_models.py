@@ -42,15 +42,15 @@ def list_models(
     """
     if order not in _ORDERS:
         raise InvalidRequest(f"`order` must be one of {', '.join(_ORDERS)}.")
-    statement = select(tables.RegisteredModel).where(tables.RegisteredModel.deleted_at.is_(None)).options(*_WITH_ALL)
-    if search:
-        columns = (tables.RegisteredModel.name, tables.RegisteredModel.description)
-        statement = statement.where(or_(*(column.icontains(search, autoescape=True) for column in columns)))
-    if tag is not None:
-        statement = statement.where(tables.RegisteredModel.tags.any(name=tag[0], value=tag[1]))
-    if patterns:
-        statement = statement.where(or_(*(_fits(pattern) for pattern in patterns)))
+    statement = select(tables.RegisteredModel).where(*_matching(search, tag, patterns)).options(*_WITH_ALL)
     return _ORDERS[order].page(statement, limit=limit, cursor=cursor, records=_records)
+
+
+def count_models(*, search: str | None = None, tag: tuple[str, str] | None = None, patterns: tuple[str, ...] = ()) -> int:
+    """Return how many models `list_models` would list on all pages together."""
+    return db.session.execute(
+        select(func.count()).select_from(tables.RegisteredModel).where(*_matching(search, tag, patterns))
+    ).scalar_one()
 
 
 def get_model(name: str) -> Model:
@@ -118,6 +118,18 @@ def make_or_revive_model(name: str) -> tables.RegisteredModel:
     record_event("model.created", model=name, detail={"revived": True} if row.last_number else None)
     db.session.flush()
     return row
+
+
+def _matching(search: str | None, tag: tuple[str, str] | None, patterns: tuple[str, ...]) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [tables.RegisteredModel.deleted_at.is_(None)]
+    if search:
+        columns = (tables.RegisteredModel.name, tables.RegisteredModel.description)
+        conditions.append(or_(*(column.icontains(search, autoescape=True) for column in columns)))
+    if tag is not None:
+        conditions.append(tables.RegisteredModel.tags.any(name=tag[0], value=tag[1]))
+    if patterns:
+        conditions.append(or_(*(_fits(pattern) for pattern in patterns)))
+    return conditions
 
 
 def _fits(pattern: str) -> ColumnElement[bool]:

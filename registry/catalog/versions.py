@@ -12,6 +12,7 @@ from sqlalchemy.orm import contains_eager, selectinload, undefer
 
 from registry import tables
 from registry.catalog.compiled_forms import choose_runtime
+from registry.catalog.diagrams import add_diagram
 from registry.catalog.events import record_event
 from registry.catalog.generation import current_write
 from registry.catalog.paging import Keyset
@@ -42,6 +43,8 @@ def add_version(new: NewVersion) -> Version:
     db.session.add(row)
     record_event("version.published", model=new.model, version=row.number, detail={"sha256": new.sha256})
     db.session.flush()
+    if new.diagram is not None:
+        add_diagram(row.id, new.diagram)
     return get_version(new.model, row.number)
 
 

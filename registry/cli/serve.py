@@ -62,13 +62,15 @@ def require_port_free(config: Config) -> None:
 
 
 def greet(config: Config, instance: Instance, first_key: str | None) -> None:
-    """Say where the service answers, and three commands that work as they stand."""
+    """Say where the service answers and can be looked at, and three commands that work as they stand."""
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.host, config.host)  # noqa: S104 - shown, not bound
     url = f"http://{host}:{config.port}"
     key_file = Path(instance.admin_key)
     lines = ["", f"Modelyard {__version__} answers at {url}"]
     if first_key:
         lines += [f"Admin key, shown this once and kept in {key_file} (mode 600):", f"  {first_key}"]
+    if config.console:
+        lines.append(f"Look at it in a browser, signed in with a key: {url}/console")
     bearer = f'-H "Authorization: Bearer $(cat {key_file})"' if key_file.exists() else '-H "Authorization: Bearer $MODELYARD_KEY"'
     lines += [
         "Try:",

@@ -22,13 +22,15 @@ from registry.errors import Finding, ModelyardError, NotAModel, SignatureMismatc
 from registry.flavors import anatomy, skew
 from registry.flavors.contract import Admission, Traits
 from registry.flavors.declaring import Draft, draft_of
+from registry.flavors.diagram import draw
 from registry.flavors.failures import describe, own_refusals, own_words, refusal_of_call
 from registry.flavors.formats import SKLEARN
-from registry.flavors.golden import encode_golden, find_difference
+from registry.flavors.golden import find_difference
 from registry.flavors.probing import probe_missing
 from registry.flavors.sklearn import METHODS, LoadedEstimator, unpickle
 from registry.flavors.unpickling import Unpickled
 from registry.signature import Signature
+from registry.signature.golden import encode_golden
 
 _TYPES = {"b": "bool", "U": "string"}
 _MAX_CLASSES = 10_000
@@ -50,7 +52,8 @@ def judge_estimator(found: Unpickled, manifest: dict[str, Any], flavor: str, **v
         require_model(found.value)
         loaded = LoadedEstimator(found.value, found.recorded)
         draft = draft_of(loaded.estimator, manifest)
-        return judge(loaded, draft, flavor, {**_environment(draft.signature, found.recorded), **versions})
+        admission = judge(loaded, draft, flavor, {**_environment(draft.signature, found.recorded), **versions})
+        return replace(admission, diagram=draw(loaded.estimator, draft))
 
 
 def judge(loaded: LoadedEstimator, draft: Draft, flavor: str, environment: dict[str, Any]) -> Admission:

@@ -130,7 +130,7 @@ def _walk(part: Any, columns: list[int], facts: dict[int, Fact], depth: int) -> 
     elif isinstance(part, ColumnTransformer):
         names = [str(name) for name in read(part, "feature_names_in_", ())]
         for _, member, chosen in read(part, "transformers_", ()):
-            _walk(member, [columns[i] for i in _resolve(chosen, names, len(columns)) if i < len(columns)], facts, depth - 1)
+            _walk(member, [columns[i] for i in resolve(chosen, names, len(columns)) if i < len(columns)], facts, depth - 1)
     elif isinstance(part, FeatureUnion):
         for _, member in part.transformer_list:
             _walk(member, columns, facts, depth - 1)
@@ -187,7 +187,7 @@ def _words(vocabulary: Any) -> list[str]:
     return sorted(str(word) for word in vocabulary)[:: max(1, len(vocabulary) // _MAX_KEPT)] if isinstance(vocabulary, dict) else []
 
 
-def _resolve(chosen: Any, names: Sequence[str], count: int) -> list[int]:
+def resolve(chosen: Any, names: Sequence[str], count: int) -> list[int]:
     """Return the indices that a ColumnTransformer's column selection means."""
     if isinstance(chosen, slice):
         return list(range(count))[chosen] if not isinstance(chosen.start, str) and not isinstance(chosen.stop, str) else []

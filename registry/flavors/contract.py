@@ -26,6 +26,7 @@ class Admission:
     golden_from: str | None
     deterministic: bool
     findings: tuple[str, ...] = ()
+    diagram: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values that msgpack can carry."""

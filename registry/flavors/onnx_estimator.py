@@ -77,6 +77,11 @@ class OnnxEstimator:
         widths = [one.dtype for one in self._inputs for _ in range(one.width or 1)]
         return tuple(index for index, dtype in enumerate(widths) if dtype in (np.int64, np.int32))
 
+    def tensors(self) -> list[tuple[str, str]]:
+        """Return each input's and output's name, with its type and dimensions."""
+        told = (("input", self._session.get_inputs()), ("output", self._session.get_outputs()))
+        return [(f"{side} {one.name}", f"{one.type} {_dimensions(one)}".strip()) for side, many in told for one in many]
+
     def predict(self, rows: Any) -> Any:
         """Return the label of each row, or the model's only output."""
         if self._floats and _has_nan(rows):
@@ -127,6 +132,10 @@ def _input_of(node: Any) -> _Input:
     flat = len(shape) == 1
     width = 1 if flat else shape[1]
     return _Input(node.name, dtype, width if isinstance(width, int) else None, flat)
+
+
+def _dimensions(node: Any) -> str:
+    return " by ".join(str(size) if isinstance(size, int) else "any" for size in node.shape or ())
 
 
 def _require_table(inputs: tuple[_Input, ...]) -> None:

@@ -17,6 +17,9 @@ from registry.flavors.refusals import Refused, shown_name
 #: Bounds on the file's parts: fields looked at, operators, elements of one tensor, bytes of a name.
 MAX_FIELDS, MAX_NODES, MAX_ELEMENTS, MAX_NAME_BYTES = 4_000_000, 20_000, 1 << 28, 512
 
+#: So many operators are kept by name.
+MAX_OPERATORS_KEPT = 60
+
 _MAX_RANK, _MAX_CLASS_LISTS = 16, 4
 _ORT_MARK = b"ORTM"  # onnxruntime's own format, which it would read instead; it can hide in an ONNX file's producer name
 
@@ -68,12 +71,13 @@ _USE_OTHER = "Publish the estimator itself, with joblib.dump or skops.io.dump, o
 
 @dataclass(slots=True)
 class OnnxFile:
-    """What was read: who made it, its operator sets, and how many operators there are, and the classes that a classifier names."""
+    """What was read: who made it, its operator sets, how many operators there are and the first of them, the classes that a classifier names."""
 
     producer: str = ""
     producer_version: str = ""
     opsets: dict[str, int] = field(default_factory=dict)
     nodes: int = 0
+    operators: list[str] = field(default_factory=list)
     classes: list[list[int | str]] = field(default_factory=list)
 
 
@@ -155,6 +159,8 @@ class _Inspector:
             elif kind == BYTES and number == _NODE_ATTRIBUTE:
                 self._read_attribute(first, last)
         _require_operator(named[_NODE_DOMAIN], named[_NODE_OPERATOR])
+        if len(self.found.operators) < MAX_OPERATORS_KEPT:
+            self.found.operators.append(f"{named[_NODE_DOMAIN] or 'ai.onnx'}.{named[_NODE_OPERATOR]}")
 
     def _read_attribute(self, start: int, end: int) -> None:
         for number, kind, _, first, last in self._reader.fields(start, end, _ATTRIBUTE_RUN):

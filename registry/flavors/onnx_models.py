@@ -21,6 +21,7 @@ from registry.errors import NotAModel
 from registry.flavors.admission import judge
 from registry.flavors.contract import Admission
 from registry.flavors.declaring import Draft, draft_of
+from registry.flavors.diagram import draw_operators
 from registry.flavors.failures import describe, load_failures, own_refusals, own_words
 from registry.flavors.formats import INSTALLED, ONNX, require_installed
 from registry.flavors.golden import replay
@@ -42,7 +43,8 @@ def admit(stream: BinaryIO, manifest: dict[str, Any], budget_bytes: int) -> Admi
         loaded, found = _open(stream, budget_bytes)
     with own_words():
         draft = _with_integers(draft_of(loaded.estimator, manifest), loaded.estimator)
-        return judge(loaded, draft, ONNX, _environment(draft, found))
+        admission = judge(loaded, draft, ONNX, _environment(draft, found))
+        return replace(admission, diagram=draw_operators(loaded.estimator_name, found, loaded.estimator.tensors()))
 
 
 def load(stream: BinaryIO, budget_bytes: int) -> LoadedEstimator:

@@ -18,10 +18,10 @@ from registry.flavors.contract import Loaded
 from registry.flavors.direct import DirectForm, proven_form
 from registry.flavors.failures import describe, load_failures
 from registry.flavors.feeding import Feed
-from registry.flavors.golden import decode_golden
 from registry.flavors.quiet import quietly
 from registry.flavors.soundness import require_sound
 from registry.flavors.unpickling import Unpickled
+from registry.signature.golden import decode_golden
 
 METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples", "transform")
 

@@ -18,6 +18,7 @@ from registry.errors import ModelyardError
 from registry.extensions import reading
 from registry.flows.change import Change
 from registry.flows.once import Once
+from registry.flows.told_diagram import read_diagram
 from registry.serving.workers import Workers
 
 
@@ -147,4 +148,5 @@ def _new_version(name: str, manifest: Manifest, admitted: dict[str, Any], sha256
         metrics=manifest.metrics,
         parameters=manifest.parameters,
         source=manifest.source,
+        diagram=read_diagram(admitted.get("diagram")),
     )

@@ -36,7 +36,7 @@ def read_csv(body: bytes, container: str, columns: tuple[Column, ...], max_rows:
             complaints.add(f"expected {len(header)} cells, as in the header, got {len(row)}", pointer("data", index))
     complaints.settle()
     cells: list[Sequence[Any]] = [
-        [None] * len(rows) if place is None else [_cell(row[place], column.type) for row in rows]
+        [None] * len(rows) if place is None else [read_cell(row[place], column.type) for row in rows]
         for place, column in zip(order, columns, strict=True)
     ]
     grid = Grid(cells, lambda row, column: pointer("data", row, order[column] or 0))
@@ -63,7 +63,7 @@ def _parse(body: bytes, max_rows: int) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def _cell(text: str, kind: str) -> Any:
+def read_cell(text: str, kind: str) -> Any:
     """Return the value that a cell means for a column of `kind`; what can't be one stays text and is refused as such."""
     if text == "":
         return None

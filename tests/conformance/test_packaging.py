@@ -25,8 +25,11 @@ from deploy import make_secrets
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 EXTRAS = ("skops", "onnx", "lz4", "fast")
-REQUIREMENTS = {kind: ROOT / f"requirements/{kind}.in" for kind in ("client", "server", "dev", *EXTRAS, "docs")}
-LOCKS = {"server": ROOT / "requirements.lock", **{kind: ROOT / f"requirements/{kind}.lock" for kind in ("client", "dev", *EXTRAS, "docs")}}
+REQUIREMENTS = {kind: ROOT / f"requirements/{kind}.in" for kind in ("client", "server", "dev", "e2e", *EXTRAS, "docs")}
+LOCKS = {
+    "server": ROOT / "requirements.lock",
+    **{kind: ROOT / f"requirements/{kind}.lock" for kind in ("client", "dev", "e2e", *EXTRAS, "docs")},
+}
 LONG_RUNNING = {"modelyard", "database", "limits", "cache", "nginx"}
 
 
@@ -229,7 +232,7 @@ def test_every_locked_package_has_hashes(kind: str) -> None:
     assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
 
 
-@pytest.mark.parametrize("kind", ["client", "server", *EXTRAS, "docs"])
+@pytest.mark.parametrize("kind", ["client", "server", "e2e", *EXTRAS, "docs"])
 def test_every_lock_agrees_with_that_of_the_tests(kind: str) -> None:
     """What stands in both has one version, so that tests run with what is served."""
     served, dev = locked(kind), locked("dev")
@@ -302,6 +305,8 @@ def test_make_lists_every_command_with_a_line_of_help() -> None:
         "bench-all",
         "release",
         "docs",
+        "e2e",
+        "screenshots",
     }
 
 

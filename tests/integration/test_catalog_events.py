@@ -122,7 +122,7 @@ def test_events_are_filtered_and_newest_first() -> None:
         ("k1", "version.published", "iris"),
         ("k1", "model.created", "iris"),
     ]
-    assert seen(model="iris", actor="k1") == [("k1", "version.published", "iris"), ("k1", "model.created", "iris")]
+    assert seen(model="iris", actors=("k1",)) == [("k1", "version.published", "iris"), ("k1", "model.created", "iris")]
     assert seen(kind="model.created") == [("k1", "model.created", "churn"), ("k1", "model.created", "iris")]
     newest = catalog.list_events(limit=1).items[0]
     assert len(seen(since=newest.at)) == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -229,6 +229,20 @@ def test_a_load_spec_has_the_golden_predictions() -> None:
     assert spec.signature == version.signature
     with pytest.raises(VersionNotFound):
         catalog.get_load_spec(version.id + 1)
+
+
+def test_a_version_keeps_its_diagram_and_its_golden_predictions() -> None:
+    """Apart from the version, and gone with it; one that couldn't be drawn has none."""
+    diagram = {"class": "<b>", "text": "a\n\u0000é", "children": [{"parameters": {}}]}
+    version = publish(diagram=diagram)
+    assert (catalog.find_diagram(version.id), catalog.find_golden(version.id)) == (diagram, b"golden")
+    bare = publish(golden=None)
+    assert (catalog.find_diagram(bare.id), catalog.find_golden(bare.id)) == (None, None)
+    with write():
+        catalog.delete_version("iris", version.number)
+    with write():
+        catalog.remove_deleted_versions(datetime.now(UTC) + timedelta(days=1))
+    assert (catalog.find_diagram(version.id), catalog.find_golden(version.id)) == (None, None)
 
 
 def test_an_id_is_never_given_twice() -> None:

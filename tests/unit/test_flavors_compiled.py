@@ -35,8 +35,9 @@ from registry.flavors.compiled.comparing import TOLERANCE, compare
 from registry.flavors.compiled.form import compile_loaded
 from registry.flavors.compiled.making import Compilation
 from registry.flavors.declaring import draft_of
-from registry.flavors.golden import encode_golden, replay
+from registry.flavors.golden import replay
 from registry.flavors.sklearn import METHODS, LoadedEstimator
+from registry.signature.golden import encode_golden
 
 X, Y = load_iris(return_X_y=True)
 TWO = Y > 0

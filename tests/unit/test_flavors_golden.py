@@ -15,10 +15,11 @@ from sklearn.preprocessing import StandardScaler
 from registry import flavors, frames
 from registry.errors import ModelUnloadable
 from registry.flavors import golden
-from registry.flavors.golden import answers_row_by_row, encode_golden
+from registry.flavors.golden import answers_row_by_row
 from registry.flavors.sklearn import LoadedEstimator
 from registry.frames import Outputs
 from registry.signature import Signature
+from registry.signature.golden import MAX_OUTPUT_BYTES, decode_golden, encode_golden
 from tests.fixture_models import CASES, case_of, dump
 
 BUDGET_BYTES = 256 << 20
@@ -119,11 +120,11 @@ def test_these_are_different(one: Outputs, other: Outputs, text: str) -> None:
 def test_outputs_too_large_to_keep_are_left_out() -> None:
     """A transformed text of a large vocabulary would fill the database; with nothing left there is no blob."""
     rows = frames.Matrix(np.ones((2, 2)))
-    large, small = Outputs((np.zeros((2, golden.MAX_OUTPUT_BYTES)),)), array(1.0, 2.0)
-    blob = golden.encode_golden(rows, {"predict": small, "transform": large})
+    large, small = Outputs((np.zeros((2, MAX_OUTPUT_BYTES)),)), array(1.0, 2.0)
+    blob = encode_golden(rows, {"predict": small, "transform": large})
     assert blob is not None
-    assert list(golden.decode_golden(blob)[1]) == ["predict"]
-    assert golden.encode_golden(rows, {"transform": large}) is None
+    assert list(decode_golden(blob)[1]) == ["predict"]
+    assert encode_golden(rows, {"transform": large}) is None
 
 
 def test_the_same_model_gives_the_same_golden_bytes() -> None:

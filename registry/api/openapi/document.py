@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from werkzeug.routing import Rule
 
 from registry import __version__, errors
-from registry.api.auth import ANY_KEY, ANYONE, BY_CONFIGURATION, required_scope
+from registry.api.auth import ANY_KEY, ANYONE, BY_CONFIGURATION, BY_SESSION, required_scope
 from registry.api.openapi import headers, of_aliases, of_keys, of_models, of_predictions, of_serving, of_uploads, parameters, problems
 from registry.api.openapi.description import JSON, Answer, Media, Operation
 from registry.api.openapi.shapes import of_answers, of_body, reference
@@ -198,8 +198,10 @@ def joined(*components: dict[str, Any]) -> dict[str, Any]:
 
 
 def routes(app: Flask) -> Iterator[tuple[str, str, Rule]]:
-    """Yield path, method in lower case and rule of each route, but for HEAD and OPTIONS, which all have."""
+    """Yield path, method in lower case and rule of each route of the API, but for HEAD and OPTIONS, which all have."""
     for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
+        if required_scope(rule.endpoint) == BY_SESSION:
+            continue
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             yield re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower(), rule
 

@@ -18,9 +18,9 @@ from registry.flavors.compiled.refusing import CantCompile
 from registry.flavors.contract import Loaded
 from registry.flavors.failures import describe
 from registry.flavors.formats import INSTALLED
-from registry.flavors.golden import decode_golden, encode_golden
 from registry.flavors.trial_rows import trial_rows
 from registry.signature import Signature
+from registry.signature.golden import decode_golden, encode_golden
 
 _MEASURED_CALLS = 7
 #: A form is slower where it takes so many times as long and so much longer: of a few microseconds each, which is the quicker is chance.
