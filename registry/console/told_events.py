@@ -77,7 +77,7 @@ def _parts(event: Event) -> Iterator[Part]:
     for name, value in event.detail.items():
         if isinstance(value, dict) and value.keys() == {"from", "to"}:
             yield from _changed(name, value["from"], value["to"])
-        else:
+        elif value is not None or name in _ABSENT:
             yield Part(name.replace("_", " "), _text(value, name))
 
 

@@ -25,11 +25,11 @@ COLUMNS = (
     ("models", "created_at"), ("models", "deleted_at"), ("versions", "created_at"), ("versions", "deleted_at"), ("moves", "at"),
     ("aliases", "moved_at"), ("api_keys", "created_at"), ("api_keys", "revoked_at"), ("events", "at"),
 )  # fmt: skip
-#: Every span at a grain that the console shows it in: seconds, and from how long ago to how long ago.
+#: Every span at a grain that the console shows it in: seconds, and from how long ago to how long ago; to the time when it is looked at.
 GRAINS = (
     (3600, timedelta(days=7), timedelta(hours=25)),
     (900, timedelta(hours=25), timedelta(minutes=75)),
-    (60, timedelta(minutes=75), timedelta(0)),
+    (60, timedelta(minutes=75), timedelta(minutes=-3)),
 )
 #: What a day looks like, hour by hour, to somebody who sells things to people who sleep; it is always the same hour now.
 NOW_HOUR = 14
@@ -116,7 +116,8 @@ def _series(demands: list[Demand], now: datetime) -> list[Series]:
         end = int((now - newest).timestamp()) // seconds * seconds
         for start in range(at, end, seconds):
             for demand in demands:
-                if not demand.until <= now - datetime.fromtimestamp(start, UTC) <= demand.since:
+                ago = max(timedelta(0), now - datetime.fromtimestamp(start, UTC))
+                if not demand.until <= ago <= demand.since:
                     continue
                 figures = _figures(demand, NOW_HOUR - (now.timestamp() - start) / 3600, seconds, chance)
                 subjects = (("all", ""), ("model", demand.model), ("version", f"{demand.model}/{demand.version}"), ("key", demand.key_id))

@@ -77,11 +77,8 @@ document.addEventListener('done', (event) => {
 
 dialog.addEventListener('close', () => {
   document.getElementById('dialog-body').replaceChildren();
-  if (opener?.isConnected) {
-    opener.focus();
-  } else if (opener?.id) {
-    document.getElementById(opener.id)?.focus(); // the page was made anew around it
-  }
+  const back = opener?.isConnected ? opener : document.getElementById(opener?.id); // the page may have been made anew around it
+  (back && !back.disabled ? back : document.getElementById('main')).focus();
   opener = null;
 });
 
