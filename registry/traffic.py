@@ -11,8 +11,8 @@ import secrets
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from http import HTTPStatus
-from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -29,8 +29,8 @@ MOST_SERIES = 2000
 #: So many figures are held while the database is away, of so many minutes.
 MOST_CELLS = 10_000
 MOST_MINUTES = 60
-#: So many figures are written at once.
-BATCH = 1000
+#: So many figures are written at once: SQLite has one writer, and others wait for it.
+BATCH = 250
 #: So many models are remembered as being there.
 MOST_KNOWN = 10_000
 
@@ -160,7 +160,7 @@ class Tally:
         """Return what is to be written next, oldest first: the same until it is `settle`d, so that it can be tried again."""
         with self._lock:
             if self._under_way is None and self._cells:
-                taken = list(islice(self._cells, BATCH))
+                taken = nsmallest(BATCH, self._cells, key=_place)  # a model's together: they make one row
                 self._number += 1
                 series = _series({_Cell(*key): self._cells.pop(key) for key in taken})
                 self._under_way = Batch(self._writer, self._number, series, is_full=len(taken) == BATCH)
@@ -180,7 +180,8 @@ class Tally:
             self._minute = minute
             for seen in self._seen.values():
                 seen.clear()
-            self._drop_before(minute - MOST_MINUTES)
+            if self._under_way is not None:  # else nothing waits for the database: the clock went on, or the machine was asleep
+                self._drop_before(minute - MOST_MINUTES)
         if model:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
@@ -188,12 +189,11 @@ class Tally:
         if len(self._cells) >= MOST_CELLS:
             key = (minute, model and OTHERS, version and OTHER_VERSIONS, OTHERS)
         else:
-            key = (
-                minute,
-                model if model is None or self._has_place(MODEL, model) else OTHERS,
-                version if version is None or self._has_place(VERSION, (model, version)) else OTHER_VERSIONS,
-                key_id if self._has_place(KEY, key_id) else OTHERS,
-            )
+            if model and not self._has_place(MODEL, model):
+                model, version = OTHERS, version and OTHER_VERSIONS
+            elif version and not self._has_place(VERSION, (model, version)):
+                version = OTHER_VERSIONS
+            key = (minute, model, version, key_id if self._has_place(KEY, key_id) else OTHERS)
         return self._cells.setdefault(key, Figures())
 
     def _has_place(self, kind: str, subject: object) -> bool:
@@ -212,6 +212,12 @@ class Tally:
         if old and not self._is_dropping:
             self._is_dropping = True
             observability.log.warning("figures of traffic are dropped, since the database has been away for too long")
+
+
+def _place(key: tuple[int, str | None, int | None, str]) -> tuple[int, str, int]:
+    """Return where a cell is among those to be written: by minute, then by model and version."""
+    minute, model, version, _ = key
+    return minute, model or OTHERS, version or OTHER_VERSIONS
 
 
 def _series(cells: Mapping[_Cell, Figures]) -> list[Series]:

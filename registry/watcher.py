@@ -33,7 +33,7 @@ CHANGES_OF_SERVING = frozenset({"version.changed", "version.compiled"})
 #: Figures of traffic are written within a second where nothing was for a while, else every so many; and rolled up every so many.
 TRAFFIC_SECONDS = 10.0
 ROLL_UP_SECONDS = 60.0
-#: At its end a process waits so long for a writing that is under way.
+#: At its end a process waits at most so long for what it counted last to be written.
 LAST_TRAFFIC_SECONDS = 3.0
 
 
@@ -209,16 +209,15 @@ class Watcher:
                 self._try_traffic(roll_up)
 
     def _write_last_traffic(self) -> None:
-        """Write what was counted last, once; a database that is away must not hold the process up."""
-        if self._writing_traffic.acquire(timeout=LAST_TRAFFIC_SECONDS):
-            try:
-                self._try_traffic(self._write_all_traffic)
-            finally:
-                self._writing_traffic.release()
+        """Write what was counted last, once; a database that is away, or locked by another, must not hold the process up."""
+        last = threading.Thread(target=self._try_traffic, args=(self._write_all_traffic,), daemon=True, name="last-traffic")
+        last.start()
+        last.join(LAST_TRAFFIC_SECONDS)
 
     def _write_all_traffic(self) -> None:
-        while self._services.traffic.has_any():
-            write_traffic(self._services.traffic)
+        with self._writing_traffic:
+            while self._services.traffic.has_any():
+                write_traffic(self._services.traffic)
 
     def _try_traffic(self, keep: Callable[[], None]) -> None:
         try:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import venv
 from importlib import metadata
+from importlib.util import cache_from_source
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,7 +28,7 @@ def lay_packages(lock: Path, target: Path) -> None:
 
 
 def lay_package(name: str, target: Path, *, only_metadata: bool = False) -> None:
-    """Put one package into `target`, or only what says what it is and which commands it has."""
+    """Put one package into `target`, compiled as an installer leaves it, or only what says what it is and which commands it has."""
     distribution = metadata.distribution(name)
     for file in distribution.files or []:
         source = Path(str(distribution.locate_file(file)))
@@ -35,8 +36,14 @@ def lay_package(name: str, target: Path, *, only_metadata: bool = False) -> None
             continue
         if only_metadata and not file.parts[0].endswith(".dist-info"):
             continue
-        (target / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, target / file)
+        _copy(source, target / file)
+        if source.suffix == ".py" and (compiled := Path(cache_from_source(str(source)))).is_file():
+            _copy(compiled, Path(cache_from_source(str(target / file))))  # still valid: the source keeps its time
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(source, target)
 
 
 class CleanEnvironment:

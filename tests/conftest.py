@@ -19,13 +19,15 @@ from sqlalchemy import URL, Engine, create_engine, make_url
 
 from registry import schema
 from registry.extensions import configure_sqlite, db
+from tests.command_forks import close_command_forks
 from tests.running import RunningService, running
 
 #: Parameters of fixtures whose tests run on either database.
 BOTH_DATABASES = ["sqlite", "postgresql"]
 #: The modules that take longest. They come first, since near the end one process would be idle while the other is at such a one.
 LONGEST = (
-    "test_commands", "test_fuzz", "test_hostile_loader", "test_hostile_service", "test_faults_publish", "test_no_key_leaks", "test_faults_kills", "test_extra_names",
+    "test_hostile_loader", "test_openapi_service", "test_documents_run", "test_fuzz", "test_hostile_service", "test_no_key_leaks", "test_concurrent_uploads",
+    "test_faults_stopping", "test_faults_publish", "test_other_formats", "test_commands", "test_faults_kills", "test_extra_names",
 )  # fmt: skip
 
 
@@ -34,6 +36,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the modules that take longest first, and leave all others in their order."""
     ranks = {name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forks_end() -> Iterator[None]:
+    """End the process from which commands are forked while coverage still counts what it measured."""
+    yield
+    close_command_forks()
 
 
 @pytest.fixture(scope="session")

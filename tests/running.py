@@ -19,6 +19,8 @@ from typing import Any
 import httpx
 import joblib
 
+from tests.command_forks import command_forks
+
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 60
 #: For clients that speak plain HTTP: by default each would read all certificates of the world, which takes longer than a request.
@@ -87,9 +89,8 @@ class RunningService:
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run another `modelyard` command on the same instance."""
-        return subprocess.run(
-            [sys.executable, "-m", "registry.cli", *command], cwd=ROOT, env={**self.environment(), **environment}, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+        done = command_forks().run(command, ROOT, {**self.environment(), **environment})
+        return subprocess.CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal to the host process, wait for its end and return its status."""

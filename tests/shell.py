@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.command_forks import command_forks
 from tests.running import ROOT
 
 SECONDS = 60
@@ -43,11 +44,9 @@ class Shell:
         return {**inherited, **home, **self.variables, **variables}
 
     def run(self, *words: str, stdin: str | bytes = b"", **variables: str) -> subprocess.CompletedProcess[str]:
-        """Call `modelyard` in a pipe and return how it ended."""
+        """Call `modelyard` without a terminal and return how it ended."""
         given = stdin.encode() if isinstance(stdin, str) else stdin
-        done = subprocess.run(
-            self.command(words), cwd=self.folder, env=self.environment(**variables), input=given, capture_output=True, timeout=SECONDS, check=False,
-        )  # fmt: skip
+        done = command_forks().run(words, self.folder, self.environment(**variables), given)
         return subprocess.CompletedProcess(words, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def succeed(self, *words: str, stdin: str | bytes = b"", **variables: str) -> str:

@@ -102,7 +102,7 @@ def _record(response: Response) -> None:
 def _count_traffic(key_id: str, status: int, seconds: float, failed: tuple[str, str, str] | None, prediction: Prediction | None) -> None:
     """Count a prediction under its key and what it was resolved to; where it wasn't, under its model if that is known to be there."""
     traffic = services().traffic
-    if failed is None and prediction is not None:
+    if failed is None and prediction is not None and status < HTTPStatus.BAD_REQUEST:
         version = prediction.version
         traffic.add_answers([(time(), seconds, version.model, version.number, key_id, prediction.cache == "hit")])
     elif failed is not None and failed[0]:

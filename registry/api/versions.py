@@ -29,6 +29,7 @@ from registry.api.bodies import (
     read_idempotency_key,
     read_names,
 )
+from registry.api.long_answers import while_it_is_sent
 from registry.api.uploads import read_upload
 from registry.api.whole_body import announced_bytes, timed_body
 from registry.catalog import Version
@@ -226,7 +227,7 @@ def download_artifact(path: SelectorPath) -> Response:
     response.headers["Repr-Digest"] = f"sha-256=:{digest}:"
     if response.status_code == 200:  # noqa: PLR2004 - of a range, the digest would be another
         response.headers["Content-Digest"] = f"sha-256=:{digest}:"
-    return response
+    return while_it_is_sent(response)
 
 
 class AtQuery(Strict):

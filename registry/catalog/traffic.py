@@ -25,8 +25,10 @@ FRESH, MARK = 0, -1
 #: Steps of what the console shows.
 WINDOWS = {"hour": (60, 60), "day": (96, 900), "week": (168, 3600)}
 
+#: So many rows, of so many subjects, are rolled up in a transaction, and so many dropped: SQLite has one writer, and others wait for it.
 ROLL_UP_BATCH = 1000
-_EXPIRE_BATCH = 5000
+_ROLL_UP_SUBJECTS = 100
+_EXPIRE_BATCH = 500
 _ROLL_UP_EVERY = timedelta(seconds=50)
 _MARK_KEPT = timedelta(days=1)
 _ROLLED_UP = ""
@@ -76,38 +78,48 @@ def take_roll_up(now: datetime) -> bool:
 
 
 def roll_up_traffic(now: datetime) -> bool:
-    """Roll some fresh rows up and drop some that are too old; tell whether there are more. Whatever comes late is rolled up next."""
+    """Roll some fresh rows up, or drop some that are too old; tell whether there may be more. Whatever comes late is rolled up next."""
     if not _lock_roll_up():
         return False
-    columns = (tables.Traffic.id, tables.Traffic.kind, tables.Traffic.subject, tables.Traffic.at, *_FIGURES)
-    fresh = select(*columns).where(tables.Traffic.span_seconds == FRESH).order_by(tables.Traffic.at).limit(ROLL_UP_BATCH)
-    rows = db.session.execute(fresh).all()
-    found: dict[tuple[str, str, datetime, int], Figures] = {}
-    for _id, kind, subject, at, *figures in rows:
-        own = _figures(figures)
+    rows = _fresh_rows()
+    if not rows:
+        return _expire(now)
+    minutes: dict[tuple[str, datetime], Figures] = {}
+    for _, _, subject, at, *figures in rows:
+        minutes.setdefault((subject, at), Figures()).add(_figures(figures))
+    found: dict[tuple[str, datetime, int], Figures] = {}
+    for (subject, at), of_minute in minutes.items():
         for span in KEPT:
-            found.setdefault((kind, subject, _floor(at, span), span), Figures()).add(own)
-    if found:
-        _merge(found)
-        db.session.execute(delete(tables.Traffic).where(tables.Traffic.id.in_([row.id for row in rows])))
-    return _expire(now) or len(rows) == ROLL_UP_BATCH
+            found.setdefault((subject, _floor(at, span), span), Figures()).add(of_minute)
+    _merge(rows[0].kind, found)
+    db.session.execute(delete(tables.Traffic).where(tables.Traffic.id.in_([row.id for row in rows])))
+    return True
 
 
-def _merge(found: dict[tuple[str, str, datetime, int], Figures]) -> None:
-    """Add figures to what the rolled up rows hold."""
-    for kind in {key[0] for key in found}:
-        own = [key for key in found if key[0] == kind]
-        there = select(tables.Traffic.subject, tables.Traffic.at, tables.Traffic.span_seconds, *_FIGURES).where(
-            tables.Traffic.kind == kind,
-            tables.Traffic.subject.in_({key[1] for key in own}),
-            tables.Traffic.at.in_({key[2] for key in own}),
-            tables.Traffic.span_seconds.in_(KEPT),
-            tables.Traffic.writer == _ROLLED_UP,
-        )
-        for subject, at, span, *figures in db.session.execute(there):
-            if (kind, subject, at, span) in found:
-                found[kind, subject, at, span].add(_figures(figures))
-    rows = [_row(kind, subject, at, span, _ROLLED_UP, figures) for (kind, subject, at, span), figures in found.items()]
+def _fresh_rows() -> Sequence[Any]:
+    """Return fresh rows of some subjects of one kind: many of a subject together, since each subject's rows of a span are written once."""
+    is_fresh = tables.Traffic.span_seconds == FRESH
+    kind = db.session.scalar(select(tables.Traffic.kind).where(is_fresh).order_by(tables.Traffic.at).limit(1))
+    if kind is None:
+        return []
+    some = select(tables.Traffic.subject).where(tables.Traffic.kind == kind, is_fresh).distinct().limit(_ROLL_UP_SUBJECTS)
+    columns = (tables.Traffic.id, tables.Traffic.kind, tables.Traffic.subject, tables.Traffic.at, *_FIGURES)
+    own = (_of(kind, db.session.scalars(some)), tables.Traffic.span_seconds + 0 == FRESH)  # not by that index: see `_within`
+    return db.session.execute(select(*columns).where(*own).order_by(tables.Traffic.subject).limit(ROLL_UP_BATCH)).all()
+
+
+def _merge(kind: str, found: dict[tuple[str, datetime, int], Figures]) -> None:
+    """Add figures of one kind to what the rolled up rows hold."""
+    there = select(tables.Traffic.subject, tables.Traffic.at, tables.Traffic.span_seconds, *_FIGURES).where(
+        _of(kind, {key[0] for key in found}),
+        tables.Traffic.at.in_({key[1] for key in found}),
+        tables.Traffic.span_seconds.in_(KEPT),
+        tables.Traffic.writer == _ROLLED_UP,
+    )
+    for subject, at, span, *figures in db.session.execute(there):
+        if (subject, at, span) in found:
+            found[subject, at, span].add(_figures(figures))
+    rows = [_row(kind, subject, at, span, _ROLLED_UP, figures) for (subject, at, span), figures in found.items()]
     made = (sqlite.insert if db.engine.dialect.name == "sqlite" else postgresql.insert)(tables.Traffic)
     new = {name: made.excluded[name] for name in (*_COUNTS, "latency")}
     db.session.execute(made.on_conflict_do_update(index_elements=_UNIQUE, set_=new), rows)
@@ -115,14 +127,13 @@ def _merge(found: dict[tuple[str, str, datetime, int], Figures]) -> None:
 
 def _expire(now: datetime) -> bool:
     """Drop some of the rows that were kept long enough; tell whether there are more."""
-    more = False
     for span, kept in (*KEPT.items(), (MARK, _MARK_KEPT)):
         old = (tables.Traffic.span_seconds == span) & (tables.Traffic.at < now - kept - timedelta(seconds=max(span, 0)))
         ids = db.session.scalars(select(tables.Traffic.id).where(old).limit(_EXPIRE_BATCH)).all()
         if ids:
             db.session.execute(delete(tables.Traffic).where(tables.Traffic.id.in_(ids)))
-        more = more or len(ids) == _EXPIRE_BATCH
-    return more
+            return True
+    return False
 
 
 def _begin() -> None:

@@ -14,6 +14,7 @@ from registry.console import (
     assets,
     compare_page,
     events_page,
+    forms,
     keys_page,
     model_list,
     model_page,
@@ -26,6 +27,7 @@ from registry.console import (
 )
 from registry.console.session import SIGNED_OUT, signed_in
 from registry.errors import PageNotFound
+from registry.wiring import services
 
 PAGES = (model_list, model_page, version_page, compare_page, traffic_page, keys_page, events_page, upload_page)
 
@@ -46,6 +48,8 @@ def register(app: Flask) -> None:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.register_blueprint(blueprint)
+    with app.app_context():
+        forms.register(app, services().config.web_threads)
 
 
 def add(blueprint: Blueprint, path: str, view: Any, method: str = "GET") -> None:

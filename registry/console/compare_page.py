@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import chain
 from time import perf_counter
 from typing import Any
 
@@ -24,6 +25,7 @@ from registry.console.forms import form
 from registry.console.outputs_shown import text_of
 from registry.console.page import page, wants_part
 from registry.console.session import signed_in
+from registry.console.snippets import Call, call_of_rows
 from registry.console.try_it import call_of_text, told_rows
 from registry.console.version_shown import MAX_ROWS_CHARACTERS, base_url, golden_of
 from registry.errors import ModelyardError, VersionNotFound
@@ -40,11 +42,12 @@ EXAMPLE_ROWS = 5
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What one of the two versions answered, or why it didn't."""
+    """What one of the two versions answered, or why it didn't, and which columns, that only the other one takes, it wasn't sent."""
 
     version: Version
     prediction: Prediction | None
     problem: dict[str, Any] | None
+    unsent: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +78,24 @@ def compare_predictions(name: str) -> Response:
         a, b = (versions.find_ready(SelectorPath(name=name, selector=fields.get(side, ""))) for side in ("a", "b"))
     method, rows = fields.get("method", "predict"), fields.get("rows", "")
     call = call_of_text(base_url(), name, b.number, method, rows)
-    payload = Payload(call.body.encode(), call.content_type, method)
-    sides = _ask(a, payload), _ask(b, payload)
+    sides = _ask(a, call, _only_in(b, a)), _ask(b, call, _only_in(a, b))
     return _show(name, a, b, Answers(method, rows, sides, _compared(method, *sides)))
 
 
-def _ask(version: Version, payload: Payload) -> Side:
-    """Return what a version answers, counted by itself."""
+def _only_in(one: Version, other: Version) -> set[str]:
+    """Return the columns that only one of two versions takes; columns without names of their own are never told apart."""
+    signatures = [Signature.from_dict(version.signature) for version in (one, other)]
+    names, others = ({column.name for column in signature.columns} if signature.named else set() for signature in signatures)
+    return names - others if others else set()
+
+
+def _ask(version: Version, call: Call, foreign: set[str]) -> Side:
+    """Return what a version answers, counted by itself. Of records, it is sent the columns that aren't `foreign` to it."""
+    unsent = [name for name in dict.fromkeys(chain.from_iterable(_records(call))) if name in foreign]
+    if unsent:
+        rows = [{name: value for name, value in row.items() if name not in foreign} for row in _records(call)]
+        call = call_of_rows(call.base_url, call.model, version.number, call.method, rows)
+    payload = Payload(call.body.encode(), call.content_type, call.method)
     started, prediction, problem, status = perf_counter(), None, None, 200
     try:
         with noted(version.model, version.number):
@@ -90,7 +104,13 @@ def _ask(version: Version, payload: Payload) -> Side:
         answer = problems.answer(error)
         problem, status = answer.get_json(), answer.status_code
     requests.settle(status, perf_counter() - started)
-    return Side(version, prediction, problem)
+    return Side(version, prediction, problem, unsent)
+
+
+def _records(call: Call) -> list[dict[str, Any]]:
+    """Return the rows of a call where all of them are records, else nothing."""
+    rows = call.rows or []
+    return rows if all(isinstance(row, dict) for row in rows) else []
 
 
 def _compared(method: str, a: Side, b: Side) -> Compared | None:
@@ -120,7 +140,8 @@ def _show(name: str, a: Version | None, b: Version | None, answers: Answers | No
         model = catalog.get_model(name)
         listed = catalog.list_versions(name, limit=MAX_CHOICES).items
         if answers is None:
-            answers = Answers("predict", next((text for one in (b, a) if one is not None and (text := _example(one))), ""))
+            fullest = sorted(filter(None, (b, a)), key=lambda one: -len(one.signature["inputs"]))
+            answers = Answers("predict", next(filter(None, map(_example, fullest)), ""))
     numbers = {one.number for one in (*listed, a, b) if one is not None}
     if not numbers:
         raise VersionNotFound(f"Model {name} has no version to compare.")
@@ -136,7 +157,10 @@ def _show(name: str, a: Version | None, b: Version | None, answers: Answers | No
 def _said(answers: Answers) -> str:
     if answers.compared is None:
         return "Not both of them answered."
-    return f"{answers.compared.differing_rows} of {answers.compared.row_count} rows differ."
+    differing, count = answers.compared.differing_rows, answers.compared.row_count
+    if not differing:
+        return "Both answered alike."
+    return f"{differing} of {count} {'row differs' if count == 1 else 'rows differ'}."
 
 
 def _example(version: Version) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from registry import catalog
+from registry.console.shown import number
 
 SAME, CHANGED, ADDED, REMOVED = "same", "changed", "added", "removed"
 #: So many differing columns are told one by one.
@@ -126,8 +127,13 @@ def _text(value: Any) -> str:
 
 def _metric(name: str, before: float | None, after: float | None) -> Difference:
     if before is None or after is None:
-        return _difference(name, _ABSENT if before is None else before, _ABSENT if after is None else after, _json)
-    return Difference(name, SAME if before == after else CHANGED, _json(before), _json(after), after - before)
+        return _difference(name, _ABSENT if before is None else before, _ABSENT if after is None else after, number)
+    texts = number(before), number(after)
+    if before == after:
+        return Difference(name, SAME, *texts, after - before)
+    if texts[0] == texts[1]:
+        texts = _json(before), _json(after)  # what differs never looks alike
+    return Difference(name, CHANGED, *texts, after - before)
 
 
 def _columns(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[Difference]:

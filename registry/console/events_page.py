@@ -22,6 +22,7 @@ from registry.api import keys, problems
 from registry.api.auth import Caller, caller
 from registry.api.bodies import Listing, Moment
 from registry.api.events import require_trail_of
+from registry.api.long_answers import while_it_is_sent
 from registry.api.versions import aware
 from registry.catalog import Event, Page
 from registry.console import told_events
@@ -97,11 +98,8 @@ def events_csv() -> Response:
     query = _read({name: value.strip() for name, value in request.args.items()})
     with reading():
         trail = _trail(query)
-    headers = {
-        "Content-Disposition": f'attachment; filename="modelyard-events-{datetime.now(UTC):%Y-%m-%d}.csv"',
-        "Cache-Control": "no-store",
-    }
-    return Response(_csv(trail, caller(), current_app.app_context), 200, headers, mimetype="text/csv")
+    headers = {"Content-Disposition": f'attachment; filename="modelyard-events-{datetime.now(UTC):%Y-%m-%d}.csv"'}
+    return while_it_is_sent(Response(_csv(trail, caller(), current_app.app_context), 200, headers, mimetype="text/csv"))
 
 
 def names_of(shown: Iterable[Event], who: Caller) -> dict[str, str]:

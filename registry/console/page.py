@@ -26,8 +26,7 @@ wants_part = session.wants_part
 def page(template: str, status: int = 200, headers: dict[str, str] | None = None, **context: Any) -> Response:
     """Return a page, or the part of one that a template is."""
     response = Response(render_template(f"console/{template}", **context), status, mimetype="text/html")
-    own = {"Content-Security-Policy": POLICY, "Referrer-Policy": "same-origin", "Cache-Control": "no-store"}
-    response.headers.update({**own, **(headers or {})})
+    response.headers.update({"Content-Security-Policy": POLICY, **(headers or {})})
     return response
 
 
@@ -49,8 +48,17 @@ def register(blueprint: Blueprint) -> None:
     """Give the templates what they use."""
     blueprint.context_processor(_context)
     blueprint.register_error_handler(Exception, show_problem)
+    blueprint.after_request(_keep_private)
     for name, function in shown.FILTERS.items():
         blueprint.add_app_template_filter(function, name)
+
+
+def _keep_private(response: Response) -> Response:
+    """Keep pages, files and redirects out of every cache, but for what is the same for everybody; and addresses from other sites."""
+    response.headers["Referrer-Policy"] = "same-origin"
+    if not response.cache_control.public:
+        response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _context() -> dict[str, Any]:

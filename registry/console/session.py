@@ -14,6 +14,7 @@ from typing import TypeVar, cast
 from urllib.parse import urlencode, urlsplit
 
 from flask import Response, current_app, g, redirect, request, url_for
+from werkzeug.wrappers import Response as BaseResponse
 
 from registry import catalog
 from registry.api.auth import ANY_KEY, BY_SESSION, Caller, caller, caller_of, needs
@@ -144,10 +145,17 @@ def _require_own_page() -> None:
 def _to_sign_in() -> Response:
     if wants_part():
         back = urlsplit(request.headers.get("HX-Current-URL", ""))
-        return Response(status=401, headers={"HX-Redirect": _sign_in_url(back.path, back.query)})
+        return _without_body(Response(status=401, headers={"HX-Redirect": _sign_in_url(back.path, back.query)}))
     if request.method not in SAFE_METHODS:
-        return cast("Response", redirect(_sign_in_url("", ""), 303))
+        return _without_body(redirect(_sign_in_url("", ""), 303))
     return cast("Response", redirect(_sign_in_url(request.path, request.query_string.decode("ascii", "ignore")), 303))
+
+
+def _without_body(response: BaseResponse) -> Response:
+    """Let the browser hear that its connection ends where what it sends isn't read, or its next request would be lost."""
+    if request.method not in SAFE_METHODS:
+        response.headers["Connection"] = "close"
+    return cast("Response", response)
 
 
 def _sign_in_url(path: str, query: str) -> str:

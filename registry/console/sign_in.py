@@ -8,16 +8,19 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import cast
 
-from flask import Response, redirect, request, url_for
+from flask import Response, current_app, redirect, request, url_for
 
-from registry.api.auth import ANY_KEY, identify
+from registry.api import limits
+from registry.api.auth import ANY_KEY, Caller, identify
 from registry.console import session
 from registry.console.forms import KEY_FIELD, form
 from registry.console.page import page
 from registry.console.session import SIGNED_OUT, signed_in
-from registry.errors import Forbidden, Unauthenticated
+from registry.errors import Forbidden, RateLimited, Unauthenticated
 
 LONGEST_KEY = 200
+#: Of one key: each writes to the database and to the audit trail, which a key that may only read mustn't fill.
+SIGN_INS = "60/minute"
 NOT_VALID = "This key isn't valid: mistyped, revoked, expired, or of another service."
 MAY_NOT_READ = "This key may not read. The console needs a key with the scope read; what else the key may do decides what is offered."
 
@@ -44,7 +47,16 @@ def check_key() -> Response:
         return page("sign_in.html", HTTPStatus.UNAUTHORIZED, target=target, refusal=NOT_VALID)
     except Forbidden:
         return page("sign_in.html", HTTPStatus.FORBIDDEN, target=target, refusal=MAY_NOT_READ)
+    _count(who)
     return session.begin(cast("Response", redirect(target, 303)), who)
+
+
+def _count(who: Caller) -> None:
+    """Count a sign-in of a key. Raises RateLimited."""
+    (limit,) = limits.parse_limits((SIGN_INS,))
+    standing = limits.counters(current_app).add(limit, "sign-in", who.id)
+    if standing.remaining < 0:
+        raise RateLimited(f"This key signs in too often ({limit}).", retry_after_seconds=standing.reset_seconds)
 
 
 @signed_in(ANY_KEY)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pprint import pformat
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -22,8 +22,9 @@ MAX_BODY_CHARACTERS = 32_000
 _METHODS = ("predict", "predict_proba")
 _WIDTH = 100
 _SIMPLE = re.compile(r"[\w./:@ -]*", re.ASCII)
-#: What JavaScript would read as something else out of JSON that stands in a program: its prototype, and more digits than it keeps.
-_NOT_LITERAL = re.compile(r'"__proto__"|\d{16}')
+#: What JavaScript would read as something else out of JSON that stands in a program: its prototype, however it is spelt, and more digits
+#: than it keeps.
+_NOT_LITERAL = re.compile(r'"__proto__"|\\u00[4-7]|\d{16}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,17 @@ def call_of_rows(base_url: str, model: str, number: int, method: str, rows: list
     return Call(base_url, model, number, method, JSON, json.dumps(body, ensure_ascii=False), rows)
 
 
+def _printable(text: str) -> str:
+    """Return JSON in which nothing but line breaks is invisible or turns the reading direction: a publisher's names stand in what others copy and run."""
+    return "".join(one if one.isprintable() or one in "\n\r\t" else json.dumps(one)[1:-1] for one in text)
+
+
 def snippets(call: Call) -> dict[str, str]:
     """Return the call in each language, by its name; none where the body is too long to be written into a command."""
     if len(call.body) > MAX_BODY_CHARACTERS:
         return {}
+    if call.content_type == JSON:
+        call = replace(call, body=_printable(call.body))
     return {"curl": _curl(call), "Python": _python(call), "JavaScript": _javascript(call)}
 
 

@@ -5,6 +5,7 @@ Pure: the template only draws what stands here. What it shows is told by the tab
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ MOST_LANES = 10
 _COLOURS = 6
 _LANE, _TOP, _LEFT, _FOOT = 44, 26, 40, 26
 _STEP, _DIGIT, _PADDING = 54, 8, 18
-_LETTER, _LONGEST_NAME = 8, 22
+_LETTER, _SMALL_LETTER, _LONGEST_NAME = 8, 7, 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +28,12 @@ class Node:
     text: str
     move: Move
 
-    @property
-    def left(self) -> int:
-        """Return where the mark begins."""
-        return self.x - self.width // 2
-
 
 @dataclass(frozen=True, slots=True)
 class Lane:
     """One alias: its height in the drawing, its nodes, and the version it points at now (None once it is deleted).
 
-    `pointer` is what stands at its end. `before` is where it pointed before the first of them, or None. The line goes from `start` to `end`.
+    `pointer` is what stands at its end. `before` is where it pointed before the first of them, or None.
     """
 
     alias: str
@@ -47,8 +43,6 @@ class Lane:
     nodes: tuple[Node, ...]
     version: int | None
     before: int | None
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +56,35 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The whole drawing. `left_out` counts aliases for which there is no room."""
+    """The whole drawing: its least width, `pointer` pixels of which are for the longest pointer at its right end; places are of that width.
+
+    A wider page stretches it. `left_out` counts aliases for which there is no room.
+    """
 
     lanes: tuple[Lane, ...]
     ticks: tuple[Tick, ...]
     width: int
     height: int
+    pointer: int
     left_out: int
+
+    def at(self, x: int) -> str:
+        """Return a place as a share of the width."""
+        return f"{100 * x / self.width:.3f}%"
 
 
 def timeline(moves: Sequence[Move], aliases: Mapping[str, int]) -> Timeline:
     """Lay out moves, newest first as they are listed, and where each alias points now."""
     oldest_first = list(reversed(moves))
-    step = max([_STEP, *(_width(move) + 10 for move in oldest_first)])
+    step = max([_STEP, *(_width(move) + 10 for move in oldest_first), *_widths_of_days(oldest_first)])
     places = {move.id: _LEFT + step // 2 + number * step for number, move in enumerate(oldest_first)}
     end = _LEFT + step // 2 + len(places) * step
     names = _names(moves, aliases)
     shown = [move for move in oldest_first if move.alias in names[:MOST_LANES]]
-    lanes = tuple(_lane(alias, number, shown, places, aliases.get(alias), end) for number, alias in enumerate(names[:MOST_LANES]))
-    width = end + _LETTER * max((len(lane.pointer) for lane in lanes), default=0) + 36
+    lanes = tuple(_lane(alias, number, shown, places, aliases.get(alias)) for number, alias in enumerate(names[:MOST_LANES]))
+    pointer = _LETTER * max((len(lane.pointer) for lane in lanes), default=0) + 36
     height = _TOP + len(lanes) * _LANE + _FOOT
-    return Timeline(lanes, _ticks(oldest_first, places), width, height, max(0, len(names) - MOST_LANES))
+    return Timeline(lanes, _ticks(oldest_first, places), end + pointer, height, pointer, max(0, len(names) - MOST_LANES))
 
 
 def _names(moves: Sequence[Move], aliases: Mapping[str, int]) -> list[str]:
@@ -91,15 +93,13 @@ def _names(moves: Sequence[Move], aliases: Mapping[str, int]) -> list[str]:
     return sorted(newest_first, key=lambda alias: (alias != PRODUCTION, alias not in aliases))
 
 
-def _lane(alias: str, number: int, moves: Sequence[Move], places: Mapping[int, int], version: int | None, end: int) -> Lane:
+def _lane(alias: str, number: int, moves: Sequence[Move], places: Mapping[int, int], version: int | None) -> Lane:
     own = [move for move in moves if move.alias == alias]
     nodes = tuple(Node(places[move.id], _width(move), _text(move), move) for move in own)
     before = own[0].from_version if own else version
-    start = 4 if before is not None or not nodes else nodes[0].x
-    last = end if version is not None or not nodes else nodes[-1].x
     label = alias if len(alias) <= _LONGEST_NAME else alias[: _LONGEST_NAME - 1] + "…"
     pointer = f"@{label}, deleted" if version is None else f"@{label} → {version}"
-    return Lane(alias, pointer, number % _COLOURS + 1, _TOP + number * _LANE, nodes, version, before if own else None, start, last)
+    return Lane(alias, pointer, number % _COLOURS + 1, _TOP + number * _LANE, nodes, version, before if own else None)
 
 
 def _text(move: Move) -> str:
@@ -115,10 +115,20 @@ def _width(move: Move) -> int:
 
 def _ticks(moves: Sequence[Move], places: Mapping[int, int]) -> tuple[Tick, ...]:
     """Return a tick for each move; the last says its day in any case, since the drawing is first seen from there."""
-    ticks = []
+    return tuple(Tick(places[move.id], f"{move.at:%H:%M}", day) for move, day in zip(moves, _days(moves), strict=True))
+
+
+def _days(moves: Sequence[Move]) -> list[str]:
+    """Return what stands beneath each move, oldest first: its day, its year too where that is another, or nothing."""
+    days = []
     for before, move in zip([None, *moves], moves, strict=False):
         new_year = before is None or before.at.year != move.at.year
         new_day = before is None or before.at.date() != move.at.date() or move is moves[-1]
-        day = f"{move.at:%-d %b %Y}" if new_year else f"{move.at:%-d %b}" if new_day else ""
-        ticks.append(Tick(places[move.id], f"{move.at:%H:%M}", day))
-    return tuple(ticks)
+        days.append(f"{move.at:%-d %b %Y}" if new_year else f"{move.at:%-d %b}" if new_day else "")
+    return days
+
+
+def _widths_of_days(moves: Sequence[Move]) -> list[int]:
+    """Return how far apart each two neighbours must be, lest their days run into each other."""
+    days = _days(moves)
+    return [_SMALL_LETTER * (len(one) + len(other)) // 2 + 12 for one, other in itertools.pairwise(days) if one and other]

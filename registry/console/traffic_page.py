@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Response, request
+from flask import Response, request, url_for
 
 from registry import catalog
+from registry.api import versions
 from registry.api.auth import caller
+from registry.api.bodies import SelectorPath
 from registry.catalog import TrafficOf, TrafficPoint, TrafficSum
 from registry.console.page import page
 from registry.console.session import signed_in
-from registry.errors import Finding, Forbidden, InvalidRequest, ModelyardError
+from registry.errors import Finding, Forbidden, InvalidName, InvalidRequest, ModelyardError, NotFound
 from registry.extensions import reading
 from registry.keys import may_see
 from registry.traffic import ALL, KEY, MODEL, OTHERS, VERSION
@@ -74,10 +76,12 @@ def traffic() -> Response:
         kind, subject = _charted(asked, most)
         points = catalog.list_traffic(kind, subject, since=since, until=until, step_seconds=step_seconds) if kind else []
         whole = catalog.traffic_of(kind, [subject], since=since)[subject] if kind else TrafficSum(0, 0, 0, 0, 0, None, None)
+        opens = _page_of(kind, subject)
     return page(
         "traffic_page.html",
         asked=asked,
         charted=(kind, subject),
+        opens=opens,
         windows=WINDOWS,
         kinds=[(name, text) for name, text in KINDS.items() if name != KEY or _may_see_keys()],
         names=_names(asked.kind, [subject, *(of.subject for of in most)]),
@@ -133,6 +137,20 @@ def _charted(asked: Asked, most: list[TrafficOf]) -> tuple[str, str]:
     return (asked.kind, most[0].subject) if most else ("", "")
 
 
+def _page_of(kind: str, subject: str) -> str | None:
+    """Return the address of the page of a model or version, or None where it is neither, or isn't there any more."""
+    name, _, selector = subject.partition("/")
+    try:
+        if kind == MODEL:
+            return url_for("console.model", name=catalog.get_model(name).name)
+        if kind == VERSION:
+            found = versions.find(SelectorPath(name=name, selector=selector))
+            return url_for("console.version", name=found.model, selector=found.number)
+    except (NotFound, InvalidName):
+        pass
+    return None
+
+
 def _names(kind: str, subjects: list[str]) -> dict[str, str]:
     """Return what subjects are called: the name of a key beside its id, and else themselves."""
     if kind != KEY:
@@ -142,7 +160,7 @@ def _names(kind: str, subjects: list[str]) -> dict[str, str]:
 
 
 def _columns(points: list[TrafficPoint]) -> dict[str, list[Any]]:
-    """Return points as the charts want them: a list for each series, times in milliseconds."""
+    """Return points as the charts want them: a list for each series; moments in seconds of the epoch, durations in milliseconds."""
     sums = [point.sum for point in points]
     return {
         "at": [int(point.at.timestamp()) for point in points],

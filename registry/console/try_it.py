@@ -76,8 +76,10 @@ def has_fields(signature: Signature) -> bool:
 
 def first_form(signature: Signature, categories: Mapping[str, Any], row: Sequence[Any] | None, rows_text: str) -> Form:
     """Return the form as it is before anything was asked: filled from an example row, where there is one."""
-    values = [_text(value) for value in row] if row is not None else [""] * len(signature.columns)
-    shown = _fields(signature, categories, values, {}) if has_fields(signature) else []
+    shown = []
+    if has_fields(signature):
+        values = [_text(value) for value in row] if row is not None else [""] * len(signature.columns)
+        shown = _fields(signature, categories, values, {})
     return Form(shown, rows_text, next(iter(signature.outputs), "predict"), fresh=False, as_rows=not shown)
 
 

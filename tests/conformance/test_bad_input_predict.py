@@ -44,7 +44,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     """One service with one published model, small limits and little patience."""
     instance = tmp_path_factory.mktemp("predict") / "instance"
     settings = {"web_processes": "1", "web_threads": "16", "compute_slots": "4", "upload_stall_seconds": "0.5", "max_body_bytes": "8MiB"}
-    with running(instance, **settings, max_rows="1000") as started:
+    with running(instance, measured=False, **settings, max_rows="1000") as started:
         started.publish("iris", fixture_models.iris().estimator)
         started.publish("people", fixture_models.mixed_frame().estimator, {"input_example": _people()})
         yield started

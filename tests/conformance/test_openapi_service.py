@@ -20,8 +20,9 @@ from tests.running import RunningService, running
 
 #: More of them find more, and take longer: RUN_EXAMPLES=100 is some minutes for each caller, RUN_SEED=7 another run.
 EXAMPLES = int(os.environ.get("RUN_EXAMPLES", "2"))
-#: Who is refused nearly everything isn't asked every boundary of every value, unless time doesn't matter.
+#: Who is refused nearly everything isn't asked every boundary of every value, and each value once, unless time doesn't matter.
 PHASES_OF_THE_REFUSED = schemathesis_run.ALL_PHASES if "RUN_EXAMPLES" in os.environ else "examples,fuzzing,stateful"
+EXAMPLES_OF_THE_REFUSED = EXAMPLES if "RUN_EXAMPLES" in os.environ else 1
 OCTETS = {"Content-Type": "application/octet-stream"}
 #: What can't be had from a service that is well.
 NOT_MET = {("ready", 503)}
@@ -252,8 +253,8 @@ def test_schemathesis_finds_nothing(service: RunningService, caller: str, tmp_pa
         "bound": lambda: service.make_key("read", "predict", models=["iris"]),
         "nobody": lambda: None,
     }[caller]()
-    phases = schemathesis_run.ALL_PHASES if caller == "admin" else PHASES_OF_THE_REFUSED
-    found = schemathesis_run.run(service, tmp_path, key, examples=EXAMPLES, phases=phases)
+    phases, examples = (schemathesis_run.ALL_PHASES, EXAMPLES) if caller == "admin" else (PHASES_OF_THE_REFUSED, EXAMPLES_OF_THE_REFUSED)
+    found = schemathesis_run.run(service, tmp_path, key, examples=examples, phases=phases)
     assert found.status == 0, found.output[-20_000:]
     assert found.selected >= 40, found.output[-3000:]
     if caller == "admin":

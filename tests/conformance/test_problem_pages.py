@@ -60,6 +60,11 @@ def test_a_page_is_called_as_its_type_and_has_every_section(slug: str) -> None:
     assert re.search(r"^\*\*If you run it:\*\* ", todo, re.MULTILINE)
 
 
+def test_the_schemas_of_the_problem_types_are_schemas() -> None:
+    """All of them at once, since to ask this again for each example would take longer than everything else here."""
+    jsonschema.Draft202012Validator.check_schema({"$defs": SCHEMAS})
+
+
 @pytest.mark.parametrize("slug", SLUGS)
 def test_the_example_is_an_answer_of_its_type(slug: str) -> None:
     """Members that every problem has, with the type's own status and title, in the order in which they are sent."""
@@ -69,7 +74,8 @@ def test_the_example_is_an_answer_of_its_type(slug: str) -> None:
     assert example["detail"]
     assert example["instance"].startswith("/")
     if BY_SLUG[slug] not in described.PARENTS:
-        jsonschema.validate(example, {"$ref": f"#/$defs/{BY_SLUG[slug].__name__}", "$defs": SCHEMAS})
+        of_the_type = {"$ref": f"#/$defs/{BY_SLUG[slug].__name__}", "$defs": SCHEMAS}
+        jsonschema.Draft202012Validator(of_the_type).validate(example)
 
 
 @pytest.mark.parametrize("slug", SLUGS)

@@ -31,6 +31,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     """One service for the tests of this module."""
     with running(
         tmp_path_factory.mktemp("cache") / "instance",
+        measured=False,
         web_processes="1",
         cache_ttl_seconds=str(TTL_SECONDS),
         cache_max_value_bytes=str(MOST_BYTES),

@@ -21,7 +21,8 @@ ROUNDS = 10 * SAMPLED
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service of one web process, with the settings as they come; its model answers in no time, but for TRIGGER."""
-    with running(tmp_path_factory.mktemp("tiers") / "instance", web_processes="1", extra_names=misbehaving.EXTRA_NAMES) as started:
+    settings = {"web_processes": "1", "extra_names": misbehaving.EXTRA_NAMES}
+    with running(tmp_path_factory.mktemp("tiers") / "instance", measured=False, **settings) as started:
         started.publish("quick", sleeping(0.03))
         yield started
 

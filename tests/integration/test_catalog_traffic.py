@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import math
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import delete, func, select, update
 
 from registry import catalog, tables
@@ -237,3 +241,72 @@ def test_processes_that_roll_up_and_write_at_once_lose_nothing(catalog_app: Flas
     assert rows(0) == 0
     assert sums(now, kind="all", subject="")[-1] == 60
     assert [of.sum.requests for of in catalog.top_traffic("model", since=now - MINUTE, limit=9)] == [20, 20, 20]
+
+
+class At(datetime):
+    """A clock that a test sets."""
+
+    moment = datetime(2026, 3, 29, tzinfo=UTC)
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        """Return what the test set."""
+        return cls.moment.astimezone(tz)
+
+
+MINUTES_OF_WEEK = 8 * 24 * 60
+#: Seconds that the clock goes on, what is then written (minutes ago, version, requests), steps of rolling up, and minutes looked back.
+STEPS = st.lists(
+    st.tuples(
+        st.integers(0, 100_000),
+        st.lists(st.tuples(st.integers(0, 90) | st.integers(0, MINUTES_OF_WEEK), st.integers(1, 2), st.integers(1, 4)), max_size=6),
+        st.integers(0, 6),
+        st.integers(0, MINUTES_OF_WEEK - 60),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(start=st.integers(0, 10**7), steps=STEPS)
+def test_every_sum_is_what_a_simple_model_says(start: int, steps: list[tuple[int, list[tuple[int, int, int]], int, int]]) -> None:
+    """Whatever is written when, however far it is rolled up, and wherever in a minute, quarter, hour or day a window begins."""
+    db.session.execute(delete(tables.Traffic))
+    db.session.commit()
+    kept: Counter[tuple[int, int]] = Counter()
+    now = datetime(2026, 3, 29, tzinfo=UTC) + timedelta(seconds=start)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statements_of_traffic, "datetime", At)
+        for name, most in (("ROLL_UP_BATCH", 5), ("_ROLL_UP_SUBJECTS", 1), ("_EXPIRE_BATCH", 3)):
+            patch.setattr(statements_of_traffic, name, most)
+        for seconds, written, rolled, back in steps:
+            At.moment = now = now + timedelta(seconds=seconds)
+            for age, version, requests in written:
+                at = now - age * MINUTE
+                write(at, requests, version=version)
+                kept[int(at.timestamp()) // 60 * 60, version] += requests
+            for _ in range(rolled):
+                catalog.roll_up_traffic(now)
+                db.session.commit()
+            require_sums(kept, now, timedelta(minutes=back))
+
+
+def require_sums(kept: Counter[tuple[int, int]], now: datetime, back: timedelta) -> None:
+    """Raise AssertionError where what is read isn't what was written."""
+
+    def expected(since: float, until: float, version: int | None = None) -> int:
+        return sum(count for (at, of), count in kept.items() if since <= at < until and version in (None, of))
+
+    for name in ("hour", "day", "week"):
+        since, until, step = catalog.traffic_window(name, now)
+        starts = [since.timestamp() + number * step for number in range(int((until - since).total_seconds()) // step)]
+        assert sums(now, name) == [expected(at, at + step) for at in starts]
+        assert sum(sums(now, name, "version", "iris/2")) == expected(since.timestamp(), until.timestamp(), 2)
+        assert catalog.traffic_of("model", ["iris"], since=since)["iris"].requests == expected(since.timestamp(), math.inf)
+    span = next(span for span, time in statements_of_traffic.KEPT.items() if back <= time)
+    first = (now - back).timestamp() // span * span
+    top = catalog.top_traffic("version", since=now - back, limit=2)
+    assert {of.subject: of.sum.requests for of in top} == {
+        f"iris/{version}": count for version in (1, 2) if (count := expected(first, math.inf, version))
+    }

@@ -335,6 +335,23 @@ def test_the_file_has_all_that_the_filters_let_through_and_no_formula(
         assert {row["actor"] for row in rows} == {trail}
 
 
+def test_files_that_are_taken_in_slowly_hold_few_threads(tmp_path: Path, migrated_sqlite: Path) -> None:
+    """Of one key so many at once, for others some are left; each that ends makes room."""
+    console = LocalConsole(tmp_path / "i", migrated_sqlite, web_threads=16)
+    browser, other = (console.sign_in(console.make_key("admin")) for _ in range(2))
+    files = [browser.http.get("/console/events.csv") for _ in range(3)]
+    assert [file.status_code for file in files] == [200, 200, 429]
+    assert files[-1].headers["Retry-After"] == "1"
+    assert "wait for one of them" in files[-1].text
+    files += [other.http.get("/console/events.csv") for _ in range(2)]
+    assert console.sign_in(console.make_key("admin")).http.get("/console/events.csv").status_code == 503
+    files[0].close()
+    files.append(browser.http.get("/console/events.csv"))
+    assert [file.status_code for file in files[3:]] == [200, 200, 200]
+    for file in files[1:]:
+        file.close()
+
+
 @pytest.mark.parametrize("text", ["=1", "+1", "-1", "@a", "\ta", "\ra", "\na"])
 def test_no_cell_begins_as_a_formula(text: str) -> None:
     """A quote before it makes it a text; any other stays what it is."""
@@ -442,6 +459,17 @@ def test_an_upload_is_published_or_refused_in_words_meant_to_be_read(browser: Co
         assert "#/metrics" in _upload(browser, "dropped", good, {"metrics": {"a": "b"}}).text
         assert _upload(browser, "Not-A-Name", good).status_code == 400
         assert len(client.get("/models/dropped/versions").json()["items"]) == 1
+
+
+def test_a_file_that_was_sent_holds_no_thread_any_more(browser: ConsoleClient, shared_service: RunningService) -> None:
+    """However it ended: whole, a part, without its bytes, or known already."""
+    shared_service.publish("sent", LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]))
+    path = "/console/models/sent/1/artifact"
+    etag = browser.get(path).headers["ETag"]
+    for headers, status in (({}, 200), ({"Range": "bytes=0-9"}, 206), ({"If-None-Match": etag}, 304)):
+        assert {browser.get(path, headers=headers).status_code for _ in range(21)} == {status}
+    assert {browser.http.head(path).status_code for _ in range(21)} == {200}
+    assert {browser.get("/console/events.csv?model=sent").status_code for _ in range(21)} == {200}
 
 
 def test_an_upload_without_its_token_is_refused_before_its_bytes_come_and_one_that_ends_early_leaves_nothing(

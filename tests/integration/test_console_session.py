@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +15,7 @@ from werkzeug.routing import Rule
 from registry import catalog, keys
 from registry.api.auth import ANYONE, BY_CONFIGURATION, BY_SESSION, required_scope
 from registry.catalog import sessions
-from registry.console import assets
+from registry.console import assets, sign_in
 from registry.console.page import POLICY
 from registry.console.session import SIGNED_OUT, safe_target
 from registry.wiring import services
@@ -69,7 +71,7 @@ def test_every_key_that_isnt_good_is_refused_in_the_same_words(console: LocalCon
     assert admin.post(f"/console/keys/{revoked.split('_')[1]}/revoke").status_code == 200
     unknown = keys.make_key()[0]
     texts = set()
-    for key in (unknown, unknown[:-1] + "!", revoked, expired, "", "Bearer", "x" * 100_000, "ключ"):
+    for key in (unknown, unknown[:-1] + "!", revoked, expired, "", "Bearer", "x" * 10_000, "ключ"):
         answer = console.app.test_client().post("/console/sign-in", data={"key": key})
         assert (answer.status_code, "Set-Cookie" in answer.headers) == (401, False)
         assert key == "" or len(key) < 10 or key not in answer.text
@@ -86,6 +88,71 @@ def test_an_address_that_keeps_failing_is_made_to_wait_and_a_good_key_isnt(tmp_p
     assert int(answers[-1].headers["Retry-After"]) > 0
     assert "Too many failed authentications" in answers[-1].text
     console.sign_in(console.make_key("read"))
+
+
+class _Stalled(io.RawIOBase):
+    """The body of somebody who sends nothing until `go`, and says in `has_begun` that it is waited for."""
+
+    def __init__(self, go: threading.Event, has_begun: threading.Event) -> None:
+        self._go, self._has_begun = go, has_begun
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, _buffer: Any) -> int:
+        """Wait, then end."""
+        self._has_begun.set()
+        self._go.wait(60)
+        return 0
+
+
+def test_strangers_who_send_nothing_hold_no_thread_that_keys_need(tmp_path: Path, migrated_sqlite: Path) -> None:
+    """However many stall at the sign-in page, from however many addresses, bodies of holders of keys are read."""
+    console = LocalConsole(tmp_path / "i", migrated_sqlite, web_threads=16)
+    key, go, answers, settled = console.make_key("admin"), threading.Event(), [], []
+
+    def stall(number: int, has_settled: threading.Event) -> None:
+        environ = {"REMOTE_ADDR": f"192.0.2.{number}", "wsgi.input": _Stalled(go, has_settled), "CONTENT_LENGTH": "100"}
+        kind = "application/x-www-form-urlencoded"
+        answer = console.app.test_client().post("/console/sign-in", environ_overrides=environ, content_type=kind)
+        answers.append(answer.status_code)
+        has_settled.set()
+
+    threads = []
+    for number in range(12):
+        settled.append(threading.Event())
+        threads.append(threading.Thread(target=stall, args=(number, settled[-1])))
+        threads[-1].start()
+        assert settled[-1].wait(60)
+    client = console.app.test_client()
+    made = client.post("/keys", json={"name": "a", "scopes": ["read"]}, headers={"Authorization": f"Bearer {key}"})
+    refused = client.post("/console/sign-in", data={"key": key})
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert made.status_code == 201
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert sorted(answers) == [400] * 2 + [503] * 10
+    console.sign_in(key)
+
+
+def test_strangers_get_no_slot_for_large_bodies(console: LocalConsole) -> None:
+    """What isn't as small as a sign-in, or doesn't say its size, is refused unread."""
+    client, kind = console.app.test_client(), "application/x-www-form-urlencoded"
+    assert client.post("/console/sign-in", data={"key": "x" * 20_000}).status_code == 413
+    answer = client.post("/console/sign-in", input_stream=io.BytesIO(b"key=x"), headers={"Transfer-Encoding": "chunked"}, content_type=kind)
+    assert answer.status_code == 413
+
+
+def test_a_key_that_signs_in_all_the_time_is_made_to_wait(console: LocalConsole, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sign-in writes to the audit trail, which a key that may only read can't fill; other keys aren't held up."""
+    monkeypatch.setattr(sign_in, "SIGN_INS", "2/minute")
+    key, other = console.make_key("read"), console.make_key("read")
+    answers = [console.app.test_client().post("/console/sign-in", data={"key": key}) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [303, 303, 429]
+    assert "Set-Cookie" not in answers[-1].headers
+    console.sign_in(other)
 
 
 def test_a_key_that_may_not_read_isnt_signed_in(console: LocalConsole) -> None:
@@ -215,7 +282,8 @@ def test_a_script_hears_of_an_ended_session_and_comes_back_to_its_page(console: 
     assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/console/sign-in")
     answer = browser.http.post("/console/models/iris/versions", data=b"x", headers={"X-Modelyard-Part": "true"})
     assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/console/sign-in")
-    assert browser.http.post("/console/keys").location == "/console/sign-in"
+    answer = browser.http.post("/console/keys", data=b"x")
+    assert (answer.location, answer.headers["Connection"]) == ("/console/sign-in", "close")  # its body isn't read
     assert browser.get("/console/models/iris?a=b").location == "/console/sign-in?next=%2Fconsole%2Fmodels%2Firis%3Fa%3Db"
 
 
@@ -374,10 +442,10 @@ def test_every_answer_has_the_policy_and_isnt_kept(console: LocalConsole, admin:
                 answer = browser.get(path, part=part)
                 assert answer.status_code < 500, path
                 assert answer.headers["X-Content-Type-Options"] == "nosniff"
+                assert answer.headers["Cache-Control"] == "no-store", path
+                assert answer.headers["Referrer-Policy"] == "same-origin", path
                 if answer.mimetype == "text/html" and answer.status_code != 303 and answer.text:
                     assert answer.headers["Content-Security-Policy"] == POLICY, path
-                    assert answer.headers["Cache-Control"] == "no-store", path
-                    assert answer.headers["Referrer-Policy"] == "same-origin", path
                 assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'"), path
 
 

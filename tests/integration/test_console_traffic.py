@@ -8,13 +8,18 @@ import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import numpy as np
+import pytest
+from flask import Flask, Response, g
 from sklearn.linear_model import LinearRegression
 
-from tests.console_browsing import ConsoleClient, signed_in_client
+from registry import watcher
+from registry.wiring import services
+from tests.console_browsing import ConsoleClient, LocalConsole, signed_in_client
 from tests.processes import eventually
 from tests.running import RunningService, running
 
@@ -115,6 +120,64 @@ def test_a_bound_key_sees_its_own_models_and_nothing_that_sums_up_others(shared_
         assert "others" in memory
     with signed_in_client(shared_service, bound_admin) as console:
         assert console.get("/console/traffic?kind=key").status_code == 403
+
+
+def test_only_what_is_there_leads_to_its_page(shared_service: RunningService) -> None:
+    """What was deleted or never was has figures, perhaps, and no page."""
+    shared_service.publish("traffic-there", ESTIMATOR)
+    with signed_in_client(shared_service) as console:
+
+        def leads(kind: str, subject: str) -> bool:
+            page = console.get("/console/traffic", params={"kind": kind, "subject": subject})
+            assert page.status_code == 200
+            return f"Open the {kind}" in page.text
+
+        assert leads("model", "traffic-there")
+        assert leads("version", "traffic-there/1")
+        for kind, subject in (("model", "gone"), ("model", "../.."), ("version", "traffic-there"), ("version", "traffic-there/2")):
+            assert not leads(kind, subject)
+        assert not leads("version", f"traffic-there/{'9' * 60}")
+        assert not leads("key", "gone")
+
+
+def test_a_prediction_whose_answer_fails_is_an_error(local: Flask) -> None:
+    """However it came to that after the model had answered, such as a page that couldn't be made."""
+    with local.test_request_context("/models/iris/1", method="POST"):
+        g.started, g.request_id, g.standing = 0.0, "id", None
+        g.caller = SimpleNamespace(id="key")
+        g.prediction = SimpleNamespace(
+            version=SimpleNamespace(model="iris", number=1), cache="hit", tier="memory", outputs=SimpleNamespace(rows=1), validate_seconds=0.0, predict_seconds=0.0
+        )  # fmt: skip
+        traffic = services().traffic
+        for status in (200, 503):
+            local.process_response(Response(status=status))
+        batch = traffic.batch()
+    assert batch is not None
+    whole = next(one.figures for one in batch.series if one.kind == "model")
+    assert (whole.requests, whole.errors, whole.failures, whole.hits, sum(whole.latency.values())) == (2, 1, 1, 1, 1)
+
+
+@pytest.fixture
+def local(tmp_path: Path, migrated_sqlite: Path) -> Flask:
+    """Return the application of a web process without the processes around it."""
+    return LocalConsole(tmp_path / "instance", migrated_sqlite).app
+
+
+def test_an_end_waits_only_so_long_for_a_database_that_is_locked(local: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a process that is to end would wait as long as any other writer of SQLite."""
+    monkeypatch.setattr(watcher, "LAST_TRAFFIC_SECONDS", 0.05)
+    with local.app_context():
+        built = services()
+        built.traffic.add_answers([(1.8e9, 0.001, "iris", 1, "key", False)])
+        last = watcher.Watcher(local, built)
+        with closing(sqlite3.connect(built.config.instance_path / "modelyard.db", isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            last._write_last_traffic()
+            assert last._writing_traffic.locked()  # it goes on trying, and nobody waits for it
+            database.execute("ROLLBACK")
+            monkeypatch.setattr(watcher, "LAST_TRAFFIC_SECONDS", 20.0)
+            last._write_last_traffic()
+        assert not built.traffic.has_any()
 
 
 def test_an_address_of_nothing_is_refused(shared_service: RunningService) -> None:

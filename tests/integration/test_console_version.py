@@ -24,6 +24,7 @@ from tests.running import ROOT, RunningService
 
 NASTY = ['it\'s "quoted" $HOME `id`', "<script>alert(1)</script>", "__proto__", "a\\b\nnew é 💐"]
 MARKUP = '<img src=x onerror="alert(1)">'
+SOURCE = {"commit": "9f3a" + "0" * 36, "run": "https://ci.example.org/7?a=1&b=2", "note": "javascript:alert(1)"}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def people(service: RunningService) -> str:
     """Publish two versions of a model on a mixed frame, of which the second is steeper."""
     case = case_of("mixed_frame")
     example = json.loads(case.held_out.head(4).to_json(orient="records"))
-    told: dict[str, Any] = {"input_example": example, "description": MARKUP, "tags": {MARKUP: MARKUP}, "source": {"commit": "9f3a"}}
+    told: dict[str, Any] = {"input_example": example, "description": MARKUP, "tags": {MARKUP: MARKUP}, "source": SOURCE}
     service.publish("people", case.estimator, {**told, "metrics": {"auc": 0.5, "f1": 0.5}, "parameters": {MARKUP: MARKUP}})
     steeper = make_pipeline(case.estimator.steps[0][1], LogisticRegression(C=50, max_iter=500).fit(*_through(case)))
     service.publish("people", steeper, {**told, "metrics": {"auc": 0.75}})
@@ -204,6 +205,31 @@ def test_two_versions_side_by_side(browser: ConsoleClient, people: str) -> None:
     assert browser.get(f"/console/models/{people}/compare?a=7&b=2").status_code == 404
 
 
+def test_versions_of_other_columns_are_compared_on_the_same_rows(service: RunningService, browser: ConsoleClient) -> None:
+    """Each is sent the columns that it takes, and the page says so; what neither takes, and what one lacks, is refused as ever."""
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 3)), columns=["a", "b", "c"])
+    for names in (["a", "b"], ["a", "b", "c"]):
+        rows = json.loads(frame[names].head(2).to_json(orient="records"))
+        service.publish("grown", Ridge().fit(frame[names], frame["a"]), {"input_example": rows})
+    path = "/console/models/grown/compare"
+    for a, b in (("1", "2"), ("2", "1")):
+        assert "&#34;c&#34;: " in browser.get(f"{path}?a={a}&b={b}").text
+        text = _text(browser.post(path, a=a, b=b, rows='[{"a": 1, "b": 2, "c": 3}]').text)
+        assert "Version 1 doesn't take c , and was asked without." in text
+        assert "The largest difference is " in text
+    assert 'unknown column "d"' in _text(browser.post(path, a="1", b="2", rows='[{"a": 1, "b": 2, "c": 3, "d": 4}]').text)
+    lacking = _text(browser.post(path, a="1", b="2", rows='[{"a": 1, "b": 2}]').text)
+    assert ("Version 2: The input doesn't fit" in lacking, "Version 1: " in lacking) == (True, False)
+
+
+def test_a_page_leads_to_where_its_version_came_from(browser: ConsoleClient, people: str) -> None:
+    """Addresses of the web are links, and nothing else is; the head tells the commit in short."""
+    page = browser.get(f"/console/models/{people}/1").text
+    assert '<a href="https://ci.example.org/7?a=1&amp;b=2" rel="noopener noreferrer nofollow">' in page
+    assert ("javascript:alert(1)" in page, 'href="javascript' in page) == (True, False)
+    assert "by admin from commit 9f3a00000000" in _text(page)
+
+
 def test_what_can_be_done_about_a_version_is_done_as_over_the_api(service: RunningService, browser: ConsoleClient) -> None:
     """Load, pin, unload, describe, delete, restore; each answers with the page as it is now."""
     service.publish("handled", case_of("iris").estimator, {"alias": "production"})
@@ -223,7 +249,7 @@ def test_what_can_be_done_about_a_version_is_done_as_over_the_api(service: Runni
     with service.client() as client:
         assert client.delete("/models/handled/aliases/production").status_code == 204
         deleted = browser.post(f"{path}/delete").text
-        assert "A deleted version answers nobody." in _text(deleted)
+        assert "A deleted version can't be asked. Restore it first." in _text(deleted)
         assert browser.post(f"{path}/try", x0="1").status_code == 410
         assert "Delete this version" in browser.post(f"{path}/restore").text
         assert client.get("/models/handled/1").json()["tags"] == {"team": "a=b", "bare": ""}
@@ -233,7 +259,7 @@ def test_a_key_sees_and_does_no_more_than_over_the_api(service: RunningService, 
     """A reader is offered nothing else, and its forged requests are refused; another model isn't there."""
     with signed_in_client(service, service.make_key("read", models=["people"])) as reader:
         page = reader.get(f"/console/models/{people}/1").text
-        assert ("Try it" in page, "try-send" in page, "Pin" in page, "What is said about it" in page) == (True, False, False, False)
+        assert ("Try it" in page, "try-send" in page, "Pin" in page, "Description and tags" in page) == (True, False, False, False)
         assert "Predictions of both" not in reader.get(f"/console/models/{people}/compare").text
         for action in ("try", "load", "unload", "pin", "unpin", "describe", "delete", "restore"):
             assert reader.post(f"/console/models/{people}/1/{action}").status_code == 403, action

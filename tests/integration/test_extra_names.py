@@ -25,7 +25,8 @@ ROWS = [[0.1, 0.2, 0.3], [9.0, -9.0, 9.0]]
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service whose operator vouches for the transformer, and for a class that isn't there."""
-    with running(tmp_path_factory.mktemp("extra") / "instance", web_processes="1", extra_names=f"{NAME},{MISSING}") as started:
+    settings = {"web_processes": "1", "extra_names": f"{NAME},{MISSING}"}
+    with running(tmp_path_factory.mktemp("extra") / "instance", measured=False, **settings) as started:
         yield started
 
 

@@ -29,7 +29,7 @@ FOREST = RandomForestClassifier(20, random_state=0).fit(X, Y)
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """Start one service for this module."""
-    with running(tmp_path_factory.mktemp("fast") / "instance") as service:
+    with running(tmp_path_factory.mktemp("fast") / "instance", measured=False) as service:
         yield service
 
 

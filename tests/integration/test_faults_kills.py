@@ -19,7 +19,7 @@ UNCACHED = {"Cache-Control": "no-store"}
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service with one published model for the tests of this module."""
     settings = {"web_processes": "2", "prediction_timeout_seconds": "5"}
-    with running(tmp_path_factory.mktemp("kills") / "instance", **settings, extra_names=EXTRA_NAMES) as started:
+    with running(tmp_path_factory.mktemp("kills") / "instance", measured=False, **settings, extra_names=EXTRA_NAMES) as started:
         started.publish("sum", model("raises"))
         yield started
 

@@ -30,7 +30,8 @@ def never_seen(seconds: float = 0) -> bytes:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service that is killed again and again."""
-    with running(tmp_path_factory.mktemp("publish") / "instance", web_processes="1", extra_names=EXTRA_NAMES) as started:
+    settings = {"web_processes": "1", "extra_names": EXTRA_NAMES}
+    with running(tmp_path_factory.mktemp("publish") / "instance", measured=False, **settings) as started:
         started.publish("model", sleeping(0))
         yield started
 

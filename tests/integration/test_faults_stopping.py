@@ -113,7 +113,7 @@ def test_a_stop_lets_requests_under_way_finish_and_ends_every_child(how: str, tm
 
 def test_a_stop_while_an_upload_is_being_judged_ends_within_the_drain(tmp_path: Path) -> None:
     """What doesn't end by itself is ended: a model that sleeps at load holds up nothing for longer than the drain lasts."""
-    with running(tmp_path / "instance", web_processes="1", drain_seconds="1", extra_names=EXTRA_NAMES) as service:
+    with running(tmp_path / "instance", measured=False, web_processes="1", drain_seconds="1", extra_names=EXTRA_NAMES) as service:
         key = service.admin_key
 
         def publish() -> int:

@@ -23,7 +23,7 @@ ROW = {"data": [[5.1, 3.5, 1.4, 0.2]]}
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service of two web processes with a small cache."""
-    with running(tmp_path_factory.mktemp("limits") / "instance", cache_memory_bytes="2MiB") as started:
+    with running(tmp_path_factory.mktemp("limits") / "instance", measured=False, cache_memory_bytes="2MiB") as started:
         started.publish("iris", fixture_models.iris().estimator, {"alias": "production"})
         started.publish("other", fixture_models.iris().estimator)
         yield started

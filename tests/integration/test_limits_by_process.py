@@ -26,7 +26,7 @@ AWAY, BACK = "shared limit counters are away; counting in this process", "shared
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service for the tests of this module."""
     settings = {"web_processes": str(WEB_PROCESSES), "failed_auth_limit": "5/minute"}
-    with running(tmp_path_factory.mktemp("limits") / "instance", **settings, extra_names=EXTRA_NAMES) as started:
+    with running(tmp_path_factory.mktemp("limits") / "instance", measured=False, **settings, extra_names=EXTRA_NAMES) as started:
         started.publish("sum", sleeping(0), {"alias": "production"})
         yield started
 

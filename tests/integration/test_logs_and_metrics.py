@@ -29,7 +29,7 @@ ORIGIN = "https://example.org"
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service that logs all it can, for the tests of this module."""
     settings = {"web_processes": "2", "log_level": "debug", "failed_auth_limit": "100000/minute"}
-    with running(tmp_path_factory.mktemp("logs") / "instance", **settings, extra_names=misbehaving.EXTRA_NAMES) as started:
+    with running(tmp_path_factory.mktemp("logs") / "instance", measured=False, **settings, extra_names=misbehaving.EXTRA_NAMES) as started:
         started.publish("sum", sleeping(0), {"alias": "production"})
         started.publish("raises", misbehaving.model("raises"))
         yield started

@@ -56,7 +56,9 @@ print(json.dumps(found))
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service."""
-    with running(tmp_path_factory.mktemp("formats") / "instance", worker_memory_bytes="1GiB", min_free_bytes="0") as started:
+    with running(
+        tmp_path_factory.mktemp("formats") / "instance", measured=False, worker_memory_bytes="1GiB", min_free_bytes="0"
+    ) as started:
         yield started
 
 

@@ -27,7 +27,7 @@ MOVES = 50
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service with three versions of a model; version N predicts N times the sum."""
-    with running(tmp_path_factory.mktemp("switch") / "instance", log_level="warning") as started:
+    with running(tmp_path_factory.mktemp("switch") / "instance", measured=False, log_level="warning") as started:
         x = np.random.default_rng(0).normal(size=(50, 3))
         for factor in (1, 2, 3):
             started.publish("sum", LinearRegression().fit(x, factor * x.sum(axis=1)), {"input_example": x[:2].tolist()})

@@ -289,7 +289,7 @@ def test_slow_uploads_leave_predictions_alone(tmp_path_factory: pytest.TempPathF
     next upload gets its 503 at once. When the slow ones go on, each becomes a version.
     """
     instance = tmp_path_factory.mktemp("slow") / "instance"
-    with running(instance, upload_stall_seconds="20", upload_min_bytes_per_second="0") as service:
+    with running(instance, measured=False, upload_stall_seconds="20", upload_min_bytes_per_second="0") as service:
         service.publish("iris", artifact)
         keys = [service.make_key("publish") for _ in range(4)]
         calm = _median_of_predictions(service, seconds=1)

@@ -31,7 +31,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService
     """One service that takes two uploads at once and gives a load three seconds, with one model that goes on."""
     instance = tmp_path_factory.mktemp("refused") / "instance"
     settings = {"upload_slots": "2", "load_timeout_seconds": "3", "worker_memory_bytes": "1GiB", "min_free_bytes": "0"}
-    with running(instance, **settings, extra_names=misbehaving.EXTRA_NAMES) as started:
+    with running(instance, measured=False, **settings, extra_names=misbehaving.EXTRA_NAMES) as started:
         started.publish("goes-on", fixture_models.iris().estimator)
         yield started
 

@@ -22,7 +22,7 @@ ROWS = {"data": [[5.1, 3.5, 1.4, 0.2]]}
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """Run one service for all."""
-    with running(tmp_path_factory.mktemp("skew") / "instance", web_processes="1") as started:
+    with running(tmp_path_factory.mktemp("skew") / "instance", measured=False, web_processes="1") as started:
         yield started
 
 

@@ -21,7 +21,7 @@ def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunningS
     if request.param == "on":
         yield request.getfixturevalue("shared_service")
         return
-    with running(tmp_path / "instance", sandbox="off", web_processes="1") as started:
+    with running(tmp_path / "instance", measured=False, sandbox="off", web_processes="1") as started:
         yield started
 
 

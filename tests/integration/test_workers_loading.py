@@ -23,7 +23,7 @@ BAD = {"data": [[TRIGGER, 2.0, 3.0, 4.0]]}
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """One service for the tests of this module."""
     settings = {"web_processes": "2", "cache": "off", "load_wait_seconds": "2.5", "max_waiting_per_version": "64"}
-    with running(tmp_path_factory.mktemp("loading") / "instance", **settings, extra_names=EXTRA_NAMES) as started:
+    with running(tmp_path_factory.mktemp("loading") / "instance", measured=False, **settings, extra_names=EXTRA_NAMES) as started:
         yield started
 
 

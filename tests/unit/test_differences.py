@@ -49,8 +49,10 @@ def test_metrics_tell_what_they_gained_and_parameters_compare_as_json() -> None:
     assert [(one.name, one.kind, one.before, one.after, one.delta) for one in found.metrics] == [
         ("auc", CHANGED, "0.5", "0.75", 0.25),
         ("f1", REMOVED, "0.5", None, None),
-        ("loss", ADDED, None, "2.0", None),
+        ("loss", ADDED, None, "2", None),
     ]
+    near = differences(_version(metrics={"auc": 0.9, "mse": 0.1}), _version(metrics={"auc": 0.9 + 1e-9, "mse": 0.1 + 0.2})).metrics
+    assert [(one.before, one.after) for one in near] == [("0.9", "0.900000001"), ("0.1", "0.3")]
     assert [(one.kind, one.before, one.after) for one in found.parameters] == [
         (CHANGED, "1", '"1"'),
         (SAME, '{"a": [1]}', '{"a": [1]}'),

@@ -104,3 +104,19 @@ def test_no_key_stands_in_a_call_and_a_huge_body_is_not_written() -> None:
     assert all("MODELYARD_KEY" in text and "my_" not in text for text in texts.values())
     assert texts["curl"].startswith("curl -X POST 'http://x'\"'\"'$(id)`/models/iris/3' ")
     assert snippets(call_of_rows("http://x", "iris", 3, "predict", [["x" * MAX_BODY_CHARACTERS]])) == {}
+
+
+def test_nothing_invisible_stands_in_a_call() -> None:
+    """No character that turns the reading direction, ends a terminal's paste or breaks a line: names come from who published."""
+    names = ["\u202eevil\u2066", "\x1b[201~\n", "\x9b201~", "\u2028", "\ufeff", "é 💐"]
+    call = call_of_rows("http://x", "iris", 3, "predict", [dict.fromkeys(names, 1)])
+    assert all(line.isprintable() for text in snippets(call).values() for line in text.split("\n"))
+    body = snippets(call)["curl"].partition("--data-raw ")[2].strip().strip("'")
+    assert list(json.loads(body)["instances"][0]) == names
+    assert "é 💐" in body
+
+
+def test_a_prototype_that_is_spelt_out_is_sent_as_text() -> None:
+    """JSON reads `__proto__` as a name, a JavaScript literal as something else, escaped or not."""
+    call = Call("http://x", "iris", 3, "predict", JSON, '{"instances": [{"\\u005f_proto__": 1}]}')
+    assert "JSON.stringify" not in snippets(call)["JavaScript"]

@@ -58,8 +58,17 @@ def test_each_alias_has_a_lane_and_ends_where_it_points() -> None:
     assert [lane.pointer for lane in drawn.lanes] == ["@production → 1", "@staging → 4", "@canary, deleted"]
     by_time = sorted((node.x, node.move.id) for lane in drawn.lanes for node in lane.nodes)
     assert [number for _, number in by_time] == [1, 2, 3, 4, 5]
-    assert drawn.lanes[2].end == drawn.lanes[2].nodes[-1].x < drawn.lanes[0].end < drawn.width
+    assert drawn.lanes[2].nodes[-1].x < drawn.width - drawn.pointer
+    assert (drawn.at(0), drawn.at(drawn.width)) == ("0.000%", "100.000%")
     assert [tick.day for tick in drawn.ticks] == ["1 Mar 2026", "", "", "", "1 Mar"]
+
+
+def test_days_beneath_neighbours_do_not_run_into_each_other() -> None:
+    """Two moves of one day, both of which say it, stand further apart than two in the midst of many."""
+    two, three = (timeline([move(number, "production", None, 1) for number in range(count, 0, -1)], {"production": 1}) for count in (2, 3))
+    assert [[tick.day for tick in drawn.ticks] for drawn in (two, three)] == [["1 Mar 2026", "1 Mar"], ["1 Mar 2026", "", "1 Mar"]]
+    apart = [drawn.ticks[1].x - drawn.ticks[0].x for drawn in (two, three)]
+    assert apart[0] > apart[1]
 
 
 def test_large_numbers_and_many_aliases_fit_into_the_timeline() -> None:
@@ -69,7 +78,7 @@ def test_large_numbers_and_many_aliases_fit_into_the_timeline() -> None:
     assert (len(drawn.lanes), drawn.left_out) == (MOST_LANES, 21 - MOST_LANES)
     assert drawn.lanes[0].nodes == ()
     nodes = sorted((node for lane in drawn.lanes for node in lane.nodes), key=lambda node: node.x)
-    assert all(one.left + one.width <= other.left for one, other in pairwise(nodes))
+    assert all(one.x + one.width // 2 < other.x - other.width // 2 for one, other in pairwise(nodes))
 
 
 def test_the_best_of_a_column_is_the_lowest_where_the_name_speaks_of_an_error() -> None:

@@ -118,6 +118,33 @@ def test_series_beyond_the_most_are_counted_together(monkeypatch: pytest.MonkeyP
     assert counts["all", "", MINUTE] == 6
 
 
+def test_a_version_of_a_model_that_has_no_place_has_none_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even where fewer versions than models were counted: it would be a version of nothing, and anybody's."""
+    monkeypatch.setattr(traffic, "MOST_SERIES", 2)
+    tally = Tally()
+    for model in ("a", "b"):
+        tally.add_problem(SECOND, 429, model, None, "key")
+    tally.add_answers([answer("c"), answer("d"), answer("a")])
+    counts = {key[:2]: figures.requests for key, figures in written(tally).items()}
+    assert {key: counts[key] for key in counts if key[0] == "version"} == {("version", ""): 2, ("version", "a/3"): 1}
+    assert counts["model", ""] == 2
+
+
+def test_figures_of_a_model_are_written_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many keys asked it, in whichever order: so few rows are written, the oldest minute first."""
+    monkeypatch.setattr(traffic, "BATCH", 6)
+    tally = Tally()
+    for minute in (0, 60):
+        tally.add_answers([answer(model, key_id=f"key{key}", at=SECOND + minute) for key in range(6) for model in ("b", "a")])
+    batches = []
+    while (batch := tally.batch()) is not None:
+        batches.append([one for one in batch.series if one.kind == "model"])
+        tally.settle(batch)
+    assert [[(one.subject, one.at - MINUTE, one.figures.requests) for one in batch] for batch in batches] == [
+        [("a", 0, 6)], [("b", 0, 6)], [("a", 60, 6)], [("b", 60, 6)],
+    ]  # fmt: skip
+
+
 def test_a_long_outage_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """More figures than may be held go together, and those that are too old go, said once; nothing that can be kept is lost."""
     said: list[str] = []
@@ -126,10 +153,22 @@ def test_a_long_outage_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     tally = Tally()
     tally.add_answers([answer(f"m{number}") for number in range(20)])
     assert len(tally._cells) <= 6
+    monkeypatch.setattr(traffic, "BATCH", 1)
+    assert tally.batch() is not None  # which can't be written
     for late in (62, 63):
         tally.add_answers([answer(at=SECOND + 60 * late)])
     assert len(said) == 1
-    assert {key[2] for key in written(tally)} == {MINUTE + 60 * 62, MINUTE + 60 * 63}
+    assert {key[2] for key in written(tally)} == {MINUTE, MINUTE + 60 * 62, MINUTE + 60 * 63}
+
+
+def test_a_clock_that_jumps_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forward as after a machine's sleep, or back: with the database there, nothing is too old."""
+    monkeypatch.setattr(traffic.observability.log, "warning", pytest.fail)
+    tally = Tally()
+    for hours in (0, 5, 4, 0):
+        tally.add_answers([answer(at=SECOND + 3600 * hours)])
+    counts = {key[2]: figures.requests for key, figures in written(tally).items() if key[0] == "all"}
+    assert counts == {MINUTE: 2, MINUTE + 4 * 3600: 1, MINUTE + 5 * 3600: 1}
 
 
 def test_a_batch_is_the_same_until_it_is_settled(monkeypatch: pytest.MonkeyPatch) -> None:

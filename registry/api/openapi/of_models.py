@@ -56,7 +56,7 @@ OPERATIONS: dict[str, Operation] = {
             _bytes(206, "The range that was asked for.", "Content-Range"),
             Answer(304, "The caller has this artifact already.", headers=("ETag", "Repr-Digest")),
         ),
-        (*FIND_READY, errors.ModelUnloadable, errors.RangeNotSatisfiable),
+        (*FIND_READY, errors.ModelUnloadable, errors.RangeNotSatisfiable, errors.ServerBusy),
         parameters=("Range", "If-Range", "Known-ETag"),
     ),
 }
