@@ -60,6 +60,12 @@ def list_versions(
     return _NEWEST_FIRST.page(statement, limit=limit, cursor=cursor, records=lambda rows: [_record(row) for row in rows])
 
 
+def newest_numbers(name: str, *, limit: int) -> list[int]:
+    """Return the highest numbers of a model's versions, deleted ones too. Raises ModelNotFound."""
+    newest = select(tables.Version.number).where(tables.Version.model_id == live_model(name).id).order_by(tables.Version.number.desc())
+    return list(db.session.scalars(newest.limit(limit)))
+
+
 def get_version(name: str, number: int) -> Version:
     """Return a version, deleted ones too. Raises ModelNotFound, or VersionNotFound where the number was never given or was swept."""
     return _record(version_row(name, number))

@@ -1,6 +1,6 @@
 """Two versions' answers to the same rows, row by row: which values differ, and by how much at most.
 
-Pure. Compares every value, shows only so many; two values that differ never look alike.
+Pure. Compares every value of MOST_COMPARED rows, shows fewer; two values that differ never look alike.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from registry.frames import Outputs
 from registry.signature import Signature
 
 MAX_ROWS, MAX_COLUMNS = 50, 12
+#: So many rows are compared: a person looks for where two versions differ, and a page must not hold up others.
+MOST_COMPARED = 5000
 _ABSENT = object()
 
 
@@ -28,11 +30,15 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The first rows, and what is true of all of them. `largest` is None where no two numbers differ, `largest_at` tells row and column."""
+    """The first rows, and what is true of all that were compared, `row_count`, which may be the first of more.
+
+    `largest` is None where no two numbers differ, `largest_at` tells row and column.
+    """
 
     names: list[str]
     rows: list[list[Pair]]
     row_count: int
+    more_rows: int
     differing_rows: int
     more_columns: int
     largest: float | None
@@ -41,9 +47,10 @@ class Compared:
 
 def compare_answers(a: Outputs, of_a: Signature, b: Outputs, of_b: Signature, method: str) -> Compared:
     """Return how the answers of two versions to the same rows compare."""
-    before, after = dict(columns_of(a, method, of_a)), dict(columns_of(b, method, of_b))
+    all_rows = max(a.rows, b.rows)
+    count = min(all_rows, MOST_COMPARED)
+    before, after = dict(columns_of(a.take(0, count), method, of_a)), dict(columns_of(b.take(0, count), method, of_b))
     names = list(dict.fromkeys([*before, *after]))
-    count = max(a.rows, b.rows)
     absent: list[Any] = [_ABSENT] * count
     largest, at, differing = None, None, set()
     for name in names:
@@ -56,7 +63,7 @@ def compare_answers(a: Outputs, of_a: Signature, b: Outputs, of_b: Signature, me
                 largest, at = distance, (row + 1, name)
     shown = names[:MAX_COLUMNS]
     rows = [[_pair(before.get(name, absent)[row], after.get(name, absent)[row]) for name in shown] for row in range(min(count, MAX_ROWS))]
-    return Compared(shown, rows, count, len(differing), len(names) - len(shown), largest, at)
+    return Compared(shown, rows, count, all_rows - count, len(differing), len(names) - len(shown), largest, at)
 
 
 def _pair(one: Any, other: Any) -> Pair:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask, Response, g
 from jinja2 import StrictUndefined
 
 from registry.console import (
@@ -59,5 +59,8 @@ def add(blueprint: Blueprint, path: str, view: Any, method: str = "GET") -> None
 
 @signed_in(SIGNED_OUT)
 def nowhere(rest: str) -> Response:
-    """Say that there is no such page, in HTML."""
+    """Say that there is no such page, to whoever asks; who is signed in stays among the other pages."""
+    found = session.find_caller()
+    if found is not None:
+        g.caller = found
     raise PageNotFound(f"There is no page {rest[:100]!r} in the console.")

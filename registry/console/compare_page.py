@@ -27,7 +27,7 @@ from registry.console.page import page, wants_part
 from registry.console.session import signed_in
 from registry.console.snippets import Call, call_of_rows
 from registry.console.try_it import call_of_text, told_rows
-from registry.console.version_shown import MAX_ROWS_CHARACTERS, base_url, golden_of
+from registry.console.version_shown import LEAST_CHARACTERS, MAX_ROWS_CHARACTERS, base_url, golden_of
 from registry.errors import ModelyardError, VersionNotFound
 from registry.extensions import reading
 from registry.flows.predict import Payload, Prediction
@@ -138,11 +138,11 @@ def _chosen(name: str, a: str | None = None, b: str | None = None) -> tuple[Vers
 def _show(name: str, a: Version | None, b: Version | None, answers: Answers | None = None) -> Response:
     with reading():
         model = catalog.get_model(name)
-        listed = catalog.list_versions(name, limit=MAX_CHOICES).items
+        listed = catalog.newest_numbers(name, limit=MAX_CHOICES)
         if answers is None:
             fullest = sorted(filter(None, (b, a)), key=lambda one: -len(one.signature["inputs"]))
             answers = Answers("predict", next(filter(None, map(_example, fullest)), ""))
-    numbers = {one.number for one in (*listed, a, b) if one is not None}
+    numbers = {*listed, *(one.number for one in (a, b) if one is not None)}
     if not numbers:
         raise VersionNotFound(f"Model {name} has no version to compare.")
     methods = list(dict.fromkeys(method for one in (a, b) if one is not None for method in one.methods))
@@ -165,6 +165,8 @@ def _said(answers: Answers) -> str:
 
 def _example(version: Version) -> str:
     """Return golden rows of a version as they are written into the form; nothing where it has none."""
+    if EXAMPLE_ROWS * LEAST_CHARACTERS * len(version.signature["inputs"]) > MAX_ROWS_CHARACTERS:
+        return ""
     golden = golden_of(version)
     if golden is None:
         return ""

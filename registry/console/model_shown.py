@@ -15,6 +15,7 @@ from pydantic import Field
 from registry import catalog
 from registry.api.auth import caller
 from registry.api.bodies import Strict, read_names
+from registry.api.keys import may_touch
 from registry.catalog import Alias, Version
 from registry.console.checked import asked, checked
 from registry.console.metric_columns import metric_columns
@@ -73,11 +74,11 @@ def read_query() -> ModelPageQuery:
 
 
 def names_of(ids: Iterable[str]) -> dict[str, str]:
-    """Return the names of those keys that the caller may know: all for an admin, else its own. Ids are for everybody."""
+    """Return the names of those keys that the caller may know: for an admin those it sees among the keys, else its own. Ids are for everybody."""
     own = {caller().id: caller().key.name}
     if "admin" not in caller().scopes:
         return own
-    return own | {key_id: key.name for key_id, key in catalog.find_keys(set(ids)).items()}
+    return own | {key_id: key.name for key_id, key in catalog.find_keys(set(ids)).items() if may_touch(caller(), key)}
 
 
 def loaded_versions(name: str) -> frozenset[int] | None:

@@ -27,7 +27,7 @@ from registry.flows.predict import Prediction
 from registry.signature import Signature
 
 #: Of an answer, so much is shown as JSON.
-MAX_ANSWER_CHARACTERS = 20_000
+MAX_ANSWER_CHARACTERS, MAX_ANSWER_ROWS = 20_000, 1000
 
 
 @signed_in("read")
@@ -71,8 +71,9 @@ def _refused(found: Version, asked: Asked, shown: Form, error: ModelyardError) -
 
 
 def _as_json(prediction: Prediction) -> str:
-    text = json.dumps(prediction.outputs.to_plain(), ensure_ascii=False)
-    return text if len(text) <= MAX_ANSWER_CHARACTERS else text[:MAX_ANSWER_CHARACTERS] + "…"
+    outputs = prediction.outputs
+    text = json.dumps(outputs.take(0, MAX_ANSWER_ROWS).to_plain(), ensure_ascii=False)
+    return text if len(text) <= MAX_ANSWER_CHARACTERS and outputs.rows <= MAX_ANSWER_ROWS else text[:MAX_ANSWER_CHARACTERS] + "…"
 
 
 ROUTES = (

@@ -33,6 +33,8 @@ MAX_SIGNATURE_COLUMNS = 200
 GOLDEN_ROWS, GOLDEN_COLUMNS = 5, 20
 #: Longer rows aren't written into a form: it couldn't be sent.
 MAX_ROWS_CHARACTERS = 200_000
+#: A value and what parts it from the next take so many at least.
+LEAST_CHARACTERS = 4
 
 Golden = tuple[frames.Inputs, dict[str, frames.Outputs]]
 
@@ -110,7 +112,8 @@ def show_version(found: Version, trial: Trial | None = None, status: int = 200, 
 
 
 def _first_trial(found: Version, signature: Signature, categories: dict[str, Any], golden: Golden | None) -> Trial:
-    row = plain_rows(golden[0], 1)[0] if golden is not None else None
+    fits = LEAST_CHARACTERS * len(signature.columns) <= MAX_ROWS_CHARACTERS
+    row = plain_rows(golden[0], 1)[0] if golden is not None and fits else None
     rows = told_rows(signature, [row]) if row is not None else []
     text = json.dumps(rows, ensure_ascii=False, indent=2) if rows else ""
     shown = first_form(signature, categories, row, text if len(text) <= MAX_ROWS_CHARACTERS else "")
@@ -126,7 +129,7 @@ def _golden_tables(signature: Signature, golden: Golden | None) -> dict[str, Any
     return {
         "names": names[:GOLDEN_COLUMNS],
         "more_columns": max(0, len(names) - GOLDEN_COLUMNS),
-        "rows": [row[:GOLDEN_COLUMNS] for row in plain_rows(inputs, GOLDEN_ROWS)],
+        "rows": plain_rows(inputs, GOLDEN_ROWS, GOLDEN_COLUMNS),
         "more_rows": max(0, inputs.rows - GOLDEN_ROWS),
         "outputs": {method: table_of(answer, method, signature, GOLDEN_ROWS) for method, answer in outputs.items()},
     }

@@ -14,16 +14,16 @@ import numpy as np
 from registry import frames
 
 
-def plain_rows(inputs: frames.Inputs, most: int | None = None) -> list[list[Any]]:
-    """Return the first `most` rows (all by default), each a list of numbers, true, false, texts and null."""
+def plain_rows(inputs: frames.Inputs, most: int | None = None, most_columns: int | None = None) -> list[list[Any]]:
+    """Return the first `most` rows (all by default), each a list of numbers, true, false, texts and null; of each, the first `most_columns`."""
     rows = inputs.rows if most is None else min(most, inputs.rows)
     match frames.take_rows(inputs, 0, rows):
         case frames.Matrix(array):
-            return [[_plain(value) for value in row] for row in array.tolist()]
+            return [[_plain(value) for value in row] for row in array[:, :most_columns].tolist()]
         case frames.Texts(values):
             return [[value] for value in values]
         case frames.Table(_, columns):
-            return [list(row) for row in zip(*(_column(values) for values in columns), strict=True)]
+            return [list(row) for row in zip(*(_column(values) for values in columns[:most_columns]), strict=True)]
 
 
 def _column(values: frames.type_of_array | Sequence[str | None]) -> list[Any]:

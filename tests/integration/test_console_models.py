@@ -85,6 +85,16 @@ def test_a_key_of_some_models_sees_no_others(browsers: dict[str, ConsoleClient])
     assert moved.status_code == 404
 
 
+def test_an_admin_of_some_models_learns_no_name_of_a_key_that_it_does_not_see(service: RunningService) -> None:
+    """As over the API, where it would not find that key; its id stands in every version that it made."""
+    with signed_in_client(service, service.make_key("admin", name="bound admin", models=["cm-0*"])) as browser:
+        page = browser.get(f"/console/models/{NAMES[0]}").text
+    assert "bound admin" in page
+    with service.client() as client:
+        maker = client.get(f"/models/{NAMES[0]}/1").json()["created_by"]
+    assert f"<code>{maker}</code>" in page
+
+
 def test_markup_in_words_tags_and_metrics_is_shown_as_text(browsers: dict[str, ConsoleClient]) -> None:
     """Nothing that a publisher wrote becomes an element or an attribute, on the page, in the listing or in a dialog."""
     for path in ("/console?search=cm-0", f"/console/models/{NAMES[0]}", f"/console/models/{NAMES[0]}/edit"):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from registry.console.answers_compared import compare_answers
+from registry.console.answers_compared import MOST_COMPARED, compare_answers
 from registry.console.outputs_shown import table_of
 from registry.console.try_it import advice, asked_form, call_of_text, first_form, read_form
 from registry.errors import Finding, InvalidRequest, MalformedBody
@@ -129,3 +129,11 @@ def test_two_answers_are_compared_value_by_value() -> None:
     assert (other.differing_rows, other.largest) == (2, None)
     shapes = compare_answers(Outputs((np.zeros((1, 2)),)), SIGNATURE, Outputs((np.zeros((1, 3)),)), SIGNATURE, "transform")
     assert (shapes.names, shapes.rows[0][2].a, shapes.rows[0][2].b, shapes.rows[0][2].differs) == (["0", "1", "2"], None, "0", True)
+
+
+def test_of_very_many_rows_the_first_are_compared_and_the_others_counted() -> None:
+    """A page must not hold up others; what lies beyond is said, not passed over."""
+    a, b = np.zeros(MOST_COMPARED + 7), np.zeros(MOST_COMPARED + 7)
+    b[[3, MOST_COMPARED + 1]] = 1
+    found = compare_answers(Outputs((a,)), SIGNATURE, Outputs((b,)), SIGNATURE, "predict")
+    assert (found.row_count, found.more_rows, found.differing_rows, found.largest_at) == (MOST_COMPARED, 7, 1, (4, "predict"))
