@@ -56,7 +56,10 @@ def list_events(
     limit: int,
     cursor: str | None = None,
 ) -> Page[Event]:
-    """Return events, newest first, that match all that is given; `since` is inclusive, `until` isn't, and both are aware."""
+    """Return events, newest first, that match all that is given; `since` is inclusive, `until` isn't, and both are aware.
+
+    Of several actors, SQLite reads all events before it sorts them; everything else goes along an index.
+    """
     statement = select(tables.Event)
     for column, value in ((tables.Event.model, model), (tables.Event.kind, kind)):
         if value is not None:

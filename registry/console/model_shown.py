@@ -24,7 +24,7 @@ from registry.console.page import page
 from registry.console.timeline import timeline
 from registry.errors import ModelyardError
 from registry.extensions import reading
-from registry.naming import PRODUCTION
+from registry.naming import MAX_VERSION, PRODUCTION
 from registry.wiring import services
 
 VERSIONS = 50
@@ -34,11 +34,12 @@ DRAWN_MOVES = 20
 
 
 class ModelPageQuery(Strict):
-    """What a model's page may be asked for: which versions, and from where on the versions and the moves."""
+    """What a model's page may be asked for: which versions, from where on the versions and the moves, and to begin with pointing at one."""
 
     status: Literal["ready", "deleted", "all"] = "ready"
     versions: Annotated[str, Field(max_length=1000)] | None = None
     moves: Annotated[str, Field(max_length=1000)] | None = None
+    point: Annotated[int, Field(ge=1, le=MAX_VERSION)] | None = None
 
 
 def show_model(name: str, headers: dict[str, str] | None = None, query: ModelPageQuery | None = None) -> Response:
@@ -70,7 +71,7 @@ def done(name: str, text: str) -> Response:
 
 def read_query() -> ModelPageQuery:
     """Return what the address asks for. Raises InvalidRequest."""
-    return checked(ModelPageQuery, asked("status", "versions", "moves"))
+    return checked(ModelPageQuery, asked("status", "versions", "moves", "point"))
 
 
 def names_of(ids: Iterable[str]) -> dict[str, str]:

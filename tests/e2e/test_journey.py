@@ -298,6 +298,20 @@ def test_a_move_is_refused_in_the_dialog_and_what_was_typed_stays(console: Conso
     console.require_not_reloaded()
 
 
+def test_a_version_is_pointed_at_from_its_own_page(console: Console, story: Story) -> None:
+    """The button leads to the model, with the dialog open and the version chosen."""
+    name = "iris"
+    page = console.open(f"/console/models/{name}/2")
+    page.get_by_role("link", name="Point @production here").click()
+    dialog = opened(page)
+    expect(dialog.get_by_role("heading").first).to_contain_text("@production")
+    dialog.get_by_label("Why").fill("Seen in the course.")
+    dialog.locator("button[type=submit]").click()
+    require_moved(page, story, name, 2, "Seen in the course.")
+    assert page.url.endswith(f"/console/models/{name}")
+    story.ask("ada (data science)", "POST", f"/models/{name}/aliases/production/rollback", {"reason": "As it was."})
+
+
 def test_an_upload_that_is_refused_says_why_and_keeps_what_was_filled_in(console: Console) -> None:
     """The refusal is read where the eyes are, and the form can be sent again."""
     console.expect(r"^4\d\d: POST /console/models/refused/versions$")

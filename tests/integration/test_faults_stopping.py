@@ -54,7 +54,7 @@ def test_the_log_of_a_start_is_clean(service: RunningService) -> None:
     lines = service.log_lines()
     assert [line for line in lines if line["level"] not in {"info", "debug"}] == []
     printed = [line for line in greeting(service).splitlines() if line.strip()]
-    assert len(printed) == 7, printed
+    assert len(printed) == 8, printed
     assert not any(service.admin_key in str(line) for line in lines)
 
 
