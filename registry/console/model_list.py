@@ -49,7 +49,12 @@ def traffic_of_models(names: list[str]) -> tuple[dict[str, TrafficSum], dict[str
     now = datetime.now(UTC)
     sums = catalog.traffic_of(MODEL, names, since=now - RECENT)
     counts = catalog.spark_traffic(MODEL, names, since=now - SPARK_PERIOD, step_seconds=int(SPARK_STEP.total_seconds()))
-    return sums, {name: sparkline(counts[name], period="24 hours", step="15 minutes") for name in names}
+    return sums, {name: sparkline(_over(counts[name]), period="24 hours", step="15 minutes") for name in names}
+
+
+def _over(counts: list[int]) -> list[int]:
+    """Leave out the step that is under way, which would look like a fall, unless there is nothing else."""
+    return counts[:-1] if any(counts[:-1]) else counts
 
 
 def _aliases(found: list[Model]) -> dict[str, list[tuple[str, int]]]:

@@ -20,7 +20,12 @@
     });
   }
 
-  const dataOf = (name, found) => [found.at, ...seriesOf(name).map((one) => found[one.id])];
+  // A long step that is under way would look like a fall; of minutes it is the newest that people wait for.
+  function dataOf(name, found) {
+    const isLong = found.at.length > 1 && found.at[1] - found.at[0] > 60;
+    const drawn = (values) => (isLong ? [...values.slice(0, -1), null] : values);
+    return [found.at, ...seriesOf(name).map((one) => drawn(found[one.id]))];
+  }
 
   function shownValue(name, value) {
     if (value === null || value === undefined) {
