@@ -22,7 +22,7 @@ KINDS = frozenset({"unit", "integration", "conformance", "e2e"})
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with the name of the folder below `tests/` that it lies in."""
     for item in items:
-        kind = item.path.relative_to(ROOT).parts[1]
+        kind = _kind(item)
         if kind not in KINDS:
             raise pytest.UsageError(f"{item.nodeid}: tests lie in one of {', '.join(sorted(KINDS))}, below tests/")
         item.add_marker(kind)
@@ -30,7 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _put_in_order(items: list[pytest.Item]) -> None:
-    """Let files that compute take turns with files that wait, and small ones come last, so that processes end together."""
-    files = {kind: list(dict.fromkeys(item.path for item in items if item.get_closest_marker(kind))) for kind in KINDS}
+    """Let files that compute take turns with files that wait, and small ones come last, so that processes end together.
+
+    The same order in every process, which pytest-xdist insists on: so nothing here may depend on how a set is walked.
+    """
+    files = {kind: list(dict.fromkeys(item.path for item in items if _kind(item) == kind)) for kind in sorted(KINDS)}
     places = {path: (kind == "unit", number / len(paths)) for kind, paths in files.items() for number, path in enumerate(paths)}
     items.sort(key=lambda item: places[item.path])
+
+
+def _kind(item: pytest.Item) -> str:
+    return item.path.relative_to(ROOT).parts[1]

@@ -16,8 +16,6 @@ SCRIPTS = sorted((CONSOLE / "assets").glob("*.js"))
 STYLES = sorted((CONSOLE / "assets").glob("*.css"))
 VENDOR = CONSOLE / "assets" / "vendor"
 
-pytestmark = pytest.mark.unit
-
 
 def _name(path: Path) -> str:
     return path.name
