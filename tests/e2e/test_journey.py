@@ -312,6 +312,28 @@ def test_a_version_is_pointed_at_from_its_own_page(console: Console, story: Stor
     story.ask("ada (data science)", "POST", f"/models/{name}/aliases/production/rollback", {"reason": "As it was."})
 
 
+def test_a_service_that_cannot_be_reached_is_said_in_the_dialog_and_two_presses_move_once(console: Console, story: Story) -> None:
+    """What was typed stays; once the service is back, an impatient double press makes one move."""
+    name = "support-tickets"
+    console.expect(r"/console/models/support-tickets/point|Failed to fetch")
+    page = console.open(f"/console/models/{name}")
+    button(page.get_by_role("main"), "new alias").click()
+    dialog = opened(page)
+    dialog.get_by_label("Alias", exact=True).fill("canary")
+    dialog.get_by_label("Why").fill("To be tried by one desk.")
+    page.route("**/point", lambda route: route.abort("connectionrefused"))
+    dialog.locator("button[type=submit]").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("could not be reached")
+    expect(dialog.get_by_label("Why")).to_have_value("To be tried by one desk.")
+    page.unroute("**/point")
+    dialog.locator("button[type=submit]").dblclick()
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("status").filter(has_text="@canary").first).to_be_visible()
+    moves = story.ask("ada (data science)", "GET", f"/models/{name}/aliases/canary/history")["items"]
+    assert [move["reason"] for move in moves] == ["To be tried by one desk."]
+    story.ask("ada (data science)", "DELETE", f"/models/{name}/aliases/canary")
+
+
 def test_an_upload_that_is_refused_says_why_and_keeps_what_was_filled_in(console: Console) -> None:
     """The refusal is read where the eyes are, and the form can be sent again."""
     console.expect(r"^4\d\d: POST /console/models/refused/versions$")

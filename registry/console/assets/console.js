@@ -161,8 +161,15 @@ dialog.addEventListener('close', () => {
   opener = null;
 });
 
+/** Tell whether a click fell beside the dialog, and not on its own edge: what stands in it may have moved under the pointer. */
+function isOutside(event) {
+  const { left, right, top, bottom } = dialog.getBoundingClientRect();
+  const inside = event.clientX >= left && event.clientX <= right && event.clientY >= top && event.clientY <= bottom;
+  return event.target === dialog && event.detail > 0 && !inside;
+}
+
 document.addEventListener('click', (event) => {
-  if (event.target === dialog || event.target.closest('[data-close]')) {
+  if (isOutside(event) || event.target.closest('[data-close]')) {
     dialog.close();
   }
 });
