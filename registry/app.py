@@ -60,7 +60,7 @@ def create_app(config: Config) -> Flask:
     for blueprint in (registered_models, versions, upload_check, aliases, keys, serving, events):
         app.register_api(blueprint.blueprint)
     if config.console:
-        console.register(app)
+        console.register(app, config.web_threads)
     _believe_proxies(app, config.trusted_proxies)
     predict_lane.register(app, built)
     if config.cors_origins:

@@ -55,10 +55,10 @@ def strict_json(body: bytes) -> Any:
         raise MalformedBody("The JSON is nested too deeply.") from None
     except (msgspec.MsgspecError, ValueError) as error:
         raise MalformedBody(f"The body isn't valid JSON: {_own_words(error)}") from None
-    if b"\\u0000" in body and any("\0" in text for text in _texts(value)):
+    if b"\\u0000" in body and any("\0" in text for text in texts_of(value)):
         raise MalformedBody("A text in the body holds the character NUL, which can't be kept.")
     if b"my_" in body:
-        require_no_key(*_texts(value))
+        require_no_key(*texts_of(value))
     return value
 
 
@@ -70,17 +70,17 @@ def require_no_key(*texts: str) -> None:
         )
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_of(value: Any) -> Iterator[str]:
     """Yield every text and name of a JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for name, inner in value.items():
             yield name
-            yield from _texts(inner)
+            yield from texts_of(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _texts(inner)
+            yield from texts_of(inner)
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

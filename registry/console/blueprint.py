@@ -27,12 +27,11 @@ from registry.console import (
 )
 from registry.console.session import SIGNED_OUT, signed_in
 from registry.errors import PageNotFound
-from registry.wiring import services
 
 PAGES = (model_list, model_page, version_page, compare_page, traffic_page, keys_page, events_page, upload_page)
 
 
-def register(app: Flask) -> None:
+def register(app: Flask, web_threads: int) -> None:
     """Serve the console under `/console`."""
     blueprint = Blueprint("console", __name__, url_prefix=session.PATH, template_folder="templates")
     blueprint.before_request(session.require_session)
@@ -48,8 +47,7 @@ def register(app: Flask) -> None:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.register_blueprint(blueprint)
-    with app.app_context():
-        forms.register(app, services().config.web_threads)
+    forms.register(app, web_threads)
 
 
 def add(blueprint: Blueprint, path: str, view: Any, method: str = "GET") -> None:

@@ -5,13 +5,13 @@ Must never let anything through that the API would refuse, nor keep a text that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from flask import request
 from pydantic import BaseModel, ValidationError
 
-from registry.api.bodies import require_no_key
+from registry.api.bodies import require_no_key, texts_of
 from registry.api.problems import refuse_invalid
 
 Kind = TypeVar("Kind", bound=BaseModel)
@@ -19,7 +19,7 @@ Kind = TypeVar("Kind", bound=BaseModel)
 
 def checked(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
     """Return values as the body or query of a REST route. Raises InvalidRequest."""
-    require_no_key(*_texts(values))
+    require_no_key(*texts_of(values))
     try:
         return kind.model_validate(values)
     except ValidationError as error:
@@ -30,12 +30,3 @@ def checked(kind: type[Kind], values: Mapping[str, Any]) -> Kind:
 def asked(*names: str) -> dict[str, str]:
     """Return those parameters of the query that are given and not empty: a form sends all its fields."""
     return {name: value for name in names if (value := request.args.get(name, "").strip())}
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield name
-            yield from _texts(inner)

@@ -23,8 +23,8 @@ from registry.console.checked import asked
 from registry.console.differences import differences
 from registry.console.forms import form
 from registry.console.outputs_shown import text_of
-from registry.console.page import page, wants_part
-from registry.console.session import signed_in
+from registry.console.page import page
+from registry.console.session import signed_in, wants_part
 from registry.console.snippets import Call, call_of_rows
 from registry.console.try_it import call_of_text, told_rows
 from registry.console.version_shown import LEAST_CHARACTERS, MAX_ROWS_CHARACTERS, base_url, golden_of

@@ -19,13 +19,9 @@ from registry.console.forms import form
 from registry.console.model_shown import done, read_query, show_model
 from registry.console.page import page
 from registry.console.session import signed_in
-from registry.errors import Finding, InvalidRequest
+from registry.console.tag_fields import read_tags, tag_rows
 from registry.extensions import reading
 from registry.wiring import services
-
-#: So many empty rows stand under a model's tags.
-NEW_TAGS = 3
-MOST_TAGS = 100
 
 
 @signed_in("read")
@@ -40,8 +36,7 @@ def edit_dialog(name: str) -> Response:
     read_names(name)
     with reading():
         found = catalog.get_model(name)
-    empty = [("", "")] * min(NEW_TAGS, MOST_TAGS - len(found.tags))
-    return page("model_edit.html", model=found, tags=[*found.tags.items(), *empty])
+    return page("model_edit.html", model=found, tags=tag_rows(found.tags))
 
 
 @signed_in("publish")
@@ -50,23 +45,10 @@ def edit(name: str) -> Response:
     read_names(name)
     fields = form()
     plain: dict[str, Any] = {field: fields[field] for field in ("description", "runtime") if field in fields}
-    changes = checked(ModelChange, {**plain, "tags": _tags(fields)}).given()
+    changes = checked(ModelChange, {**plain, "tags": read_tags(fields)}).given()
     with services().change(caller().id):
         catalog.change_model(name, **changes)
     return done(name, f"{name} is changed.")
-
-
-def _tags(fields: dict[str, str]) -> dict[str, str]:
-    """Return the tags of a form: names in `tag-0` and so on, values in `value-0`. An empty name is no tag. Raises InvalidRequest."""
-    tags: dict[str, Any] = {}
-    for number in range(MOST_TAGS):
-        tag, value = fields.get(f"tag-{number}", ""), fields.get(f"value-{number}", "")
-        if tag in tags or (value and not tag.strip()):
-            detail = f"the tag {tag[:50]!r} stands twice" if tag else "a value without a name"
-            raise InvalidRequest("Each tag needs a name of its own.", findings=[Finding(detail, f"#/tags/{number}")])
-        if tag.strip():
-            tags[tag] = value
-    return tags
 
 
 ROUTES = (

@@ -22,8 +22,8 @@ from registry.console.checked import asked, checked
 from registry.console.differences import differences
 from registry.console.forms import form
 from registry.console.model_shown import done, loaded_versions
-from registry.console.page import page, show_problem, wants_part
-from registry.console.session import signed_in
+from registry.console.page import page, show_problem
+from registry.console.session import signed_in, wants_part
 from registry.errors import AliasMoved, Finding, InvalidRequest, RollbackTargetDeleted, VersionNotFound
 from registry.extensions import reading
 from registry.flows import switch

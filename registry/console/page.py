@@ -20,7 +20,6 @@ POLICY = (
 )
 THEME_COOKIE = "modelyard_theme"
 THEMES = ("light", "dark")
-wants_part = session.wants_part
 
 
 def page(template: str, status: int = 200, headers: dict[str, str] | None = None, **context: Any) -> Response:
@@ -37,7 +36,7 @@ def show_problem(error: Exception) -> Response:
         return answer  # a redirect, not an error
     problem = json.loads(answer.get_data())
     slug = problem["type"].removeprefix(problems.TYPE_PREFIX)
-    response = page("problem.html" if wants_part() else "problem_page.html", answer.status_code, problem=problem, slug=slug)
+    response = page("problem.html" if session.wants_part() else "problem_page.html", answer.status_code, problem=problem, slug=slug)
     for name in ("Retry-After", "Connection", "Allow"):
         if name in answer.headers:
             response.headers[name] = answer.headers[name]

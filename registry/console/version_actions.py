@@ -15,10 +15,9 @@ from registry.api.bodies import SelectorPath
 from registry.api.versions import VersionChange
 from registry.console.checked import checked
 from registry.console.forms import form
-from registry.console.page import wants_part
-from registry.console.session import signed_in
+from registry.console.session import signed_in, wants_part
+from registry.console.tag_fields import read_tags
 from registry.console.version_shown import show_version
-from registry.errors import InvalidRequest
 from registry.extensions import reading
 
 
@@ -68,20 +67,9 @@ def restore_version(name: str, selector: str) -> Response:
 def describe_version(name: str, selector: str) -> Response:
     """Change the words about the version."""
     fields = form()
-    change = checked(VersionChange, {"description": fields.get("description", ""), "tags": read_tags(fields.get("tags", ""))})
+    change = checked(VersionChange, {"description": fields.get("description", ""), "tags": read_tags(fields)})
     versions.change_version(SelectorPath(name=name, selector=selector), change)
     return _done(name, selector, "Saved.")
-
-
-def read_tags(text: str) -> dict[str, str]:
-    """Return the tags of a text, `name=value` on a line each. Raises InvalidRequest."""
-    tags: dict[str, str] = {}
-    for line in filter(None, map(str.strip, text.splitlines())):
-        name, equals, value = line.partition("=")
-        if not equals or not name.strip() or name.strip() in tags:
-            raise InvalidRequest(f"Write each tag once, as name=value on a line of its own; {line[:60]!r} isn't one.")
-        tags[name.strip()] = value.strip()
-    return tags
 
 
 def _done(name: str, selector: str, text: str) -> Response:

@@ -17,9 +17,11 @@ from registry.api import serving
 from registry.catalog import Version
 from registry.console.model_shown import names_of
 from registry.console.outputs_shown import OutputTable, table_of, text_of
-from registry.console.page import page, wants_part
+from registry.console.page import page
+from registry.console.session import wants_part
 from registry.console.shown import ms
 from registry.console.snippets import Call, call_of_rows, snippets
+from registry.console.tag_fields import tag_rows
 from registry.console.try_it import Form, advice, first_form, told_rows
 from registry.errors import ModelUnloadable, ModelyardError
 from registry.extensions import reading
@@ -107,6 +109,7 @@ def show_version(found: Version, trial: Trial | None = None, status: int = 200, 
         asked=asked,
         loaded=_loaded(found),
         skew=_skew(found),
+        tags=tag_rows(found.tags),
         **_trial_context(trial),
     )
 
