@@ -118,7 +118,7 @@ class Tally:
         self._writer = secrets.token_hex(4)
         self._lock = threading.Lock()
         self._cells: dict[tuple[int, str | None, int | None, str], Figures] = {}
-        self._known: set[str] = set()
+        self._known: set[str | tuple[str, int]] = set()
         self._minute = 0
         self._seen: dict[str, set[object]] = {MODEL: set(), VERSION: set(), KEY: set()}
         self._is_dropping = False
@@ -148,9 +148,9 @@ class Tally:
             figures.errors += 1
             figures.failures += status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
-    def knows(self, model: str) -> bool:
-        """Tell whether this process has counted something of a model: so it is there, or was."""
-        return model in self._known
+    def knows(self, model: str, version: int | None = None) -> bool:
+        """Tell whether this process has counted something of a model, or of a version of it: so it is there, or was."""
+        return (model if version is None else (model, version)) in self._known
 
     def has_any(self) -> bool:
         """Tell whether anything is to be written."""
@@ -185,7 +185,7 @@ class Tally:
         if model:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            self._known.add(model)
+            self._known.update((model,) if version is None else (model, (model, version)))
         if len(self._cells) >= MOST_CELLS:
             key = (minute, model and OTHERS, version and OTHER_VERSIONS, OTHERS)
         else:

@@ -15,8 +15,9 @@ from flask import Flask, Response, g, request
 from registry import observability
 from registry.api import predictions
 from registry.api.limits import Standing
-from registry.errors import Finding, InvalidName, InvalidRequest
+from registry.errors import Finding, InvalidName, InvalidRequest, ModelyardError
 from registry.flows.predict import Prediction
+from registry.naming import PRODUCTION, parse_selector
 from registry.wiring import services
 
 EXPOSED_HEADERS = [
@@ -100,7 +101,7 @@ def _record(response: Response) -> None:
 
 
 def _count_traffic(key_id: str, status: int, seconds: float, failed: tuple[str, str, str] | None, prediction: Prediction | None) -> None:
-    """Count a prediction under its key and what it was resolved to; where it wasn't, under its model if that is known to be there."""
+    """Count a prediction under its key and what it was resolved to; where it wasn't, under what it named if that is known to be there."""
     traffic = services().traffic
     if failed is None and prediction is not None and status < HTTPStatus.BAD_REQUEST:
         version = prediction.version
@@ -109,7 +110,20 @@ def _count_traffic(key_id: str, status: int, seconds: float, failed: tuple[str, 
         traffic.add_problem(time(), status, failed[0], int(failed[1]), key_id)
     elif failed is not None or (status >= HTTPStatus.BAD_REQUEST and ("standing" in g or request.endpoint in PREDICT_ENDPOINTS)):
         name = (request.view_args or {}).get("name", "")
-        traffic.add_problem(time(), status, name if traffic.knows(name) else None, None, key_id)
+        refused = _refused_version(name) if status == HTTPStatus.TOO_MANY_REQUESTS else None
+        traffic.add_problem(time(), status, name if traffic.knows(name) else None, refused, key_id)
+
+
+def _refused_version(name: str) -> int | None:
+    """Return the version that a request over its limit named, by number or by an alias that this process remembers; a refusal asks no database."""
+    built = services()
+    try:
+        selector = parse_selector((request.view_args or {}).get("selector", f"@{PRODUCTION}"))
+        if isinstance(selector, str):
+            selector = built.directory.resolve(name, selector).number if built.directory.remembers(name, selector) else 0
+    except ModelyardError:
+        return None
+    return selector if built.traffic.knows(name, selector) else None
 
 
 def settle(status: int, seconds: float) -> None:

@@ -56,19 +56,24 @@ def test_what_was_asked_shows_and_is_written_to_the_last_when_the_service_ends(t
         key = service.make_key("predict", name="<b>app</b>", limits=["8/day"])
         key_id = key.split("_")[1]
         assert ask(service, key, "iris", good=5, bad=2) == [200] * 5 + [422] * 2
-        assert sorted(ask(service, key, "iris", good=3)) == [200, 429, 429]
-        ask(service, key, "invented", good=1)
+        with service.client() as client:
+            assert client.put("/models/iris/aliases/production", json={"version": 1}).status_code == 200
+        with service.client(key) as client:
+            assert sorted(client.post("/models/iris", json=ROW).status_code for _ in range(3)) == [200, 429, 429]
+        assert ask(service, key, "iris", good=1) == [429]
+        with service.client(key) as refused_before:  # an alias and a version that nobody may have are counted under neither
+            assert [refused_before.post(f"/models/invented{end}", json=ROW).status_code for end in ("", "/7", "/@none")] == [429] * 3
         with signed_in_client(service) as console:
-            expected = {"requests": 8, "errors": 2, "failures": 0, "hits": 5, "refusals": 2}
+            expected = {"requests": 8, "errors": 2, "failures": 0, "hits": 5, "refusals": 3}
 
             def shows(query: str, sought: dict[str, int]) -> bool:
                 return sums(console.get(f"/console/traffic?{query}")) == sought
 
             eventually(lambda: shows("kind=model&subject=iris", expected), what="the figures")
             for window in ("hour", "day", "week"):
-                assert shows(f"window={window}&kind=version&subject=iris/1", {**expected, "refusals": 0})
-                assert shows(f"window={window}&kind=key&subject={key_id}", {**expected, "refusals": 3})
-                assert shows(f"window={window}", {**expected, "refusals": 3})
+                assert shows(f"window={window}&kind=version&subject=iris/1", expected)
+                assert shows(f"window={window}&kind=key&subject={key_id}", {**expected, "refusals": 6})
+                assert shows(f"window={window}", {**expected, "refusals": 6})
             columns = drawn(console.get("/console/traffic"))
             assert {name: len(values) for name, values in columns.items()} == dict.fromkeys(columns, 60)
             assert [value for value in columns["p50"] if value is not None]
